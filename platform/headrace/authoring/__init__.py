@@ -1,0 +1,1 @@
+"""Functions become KFP components. Pure: reads source files, starts nothing."""

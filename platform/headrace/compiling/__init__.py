@@ -1,0 +1,1 @@
+"""A pipeline becomes KFP IR and a code bundle."""

@@ -1,0 +1,1 @@
+"""Names, quantities, states, errors, expressions. No I/O, nothing foreign, no other room."""

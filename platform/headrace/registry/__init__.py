@@ -1,0 +1,1 @@
+"""The record: lineage, gates, promotion, and the only door to MLflow."""
