@@ -1,0 +1,111 @@
+"""Raw tables → one row per flight, with every moment on one clock.
+
+All moments (`*_at`) are whole minutes since 1970-01-01 UTC: plain integers make "was this
+known by then" a comparison, and sums of integers come out the same in any order.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from flights.columns import LATE_MINUTES, TARGET
+
+NOTICE_MINUTES = 30
+"""The forecast is made this long before the scheduled departure; what comes later is unknown."""
+
+UNKNOWN_ZONE_MINUTES = 120
+"""Taxi time assumed for the few airports whose time zone the tables lack: more than it takes,
+so that such a landing counts as known too late rather than too early."""
+
+COLUMNS: dict[str, dict[str, T.DataType]] = {
+    "flights": {
+        **dict.fromkeys(
+            "year month day dep_delay arr_time sched_arr_time arr_delay flight air_time distance "
+            "hour minute".split(),
+            T.IntegerType(),
+        ),
+        **dict.fromkeys("carrier tailnum origin dest".split(), T.StringType()),
+        "time_hour": T.TimestampType(),
+    },
+    "weather": {
+        "origin": T.StringType(),
+        "time_hour": T.TimestampType(),
+        **dict.fromkeys(
+            "temp dewp humid wind_dir wind_speed wind_gust precip visib".split(),
+            T.DoubleType(),
+        ),
+    },
+    "planes": {"tailnum": T.StringType(), "year": T.IntegerType(), "seats": T.IntegerType()},
+    "airports": {"faa": T.StringType(), "tzone": T.StringType()},
+}
+"""What is read of each table."""
+
+
+def read_table(spark: SparkSession, folder: Path, table: str) -> DataFrame:
+    """The needed columns of one CSV table, with their types.
+
+    Raises:
+        FileNotFoundError: The folder has no such table.
+        ValueError: The table lacks a column; the message names it.
+    """
+    file = folder / f"{table}.csv"
+    if not file.is_file():
+        there = ", ".join(sorted(one.name for one in folder.glob("*"))) or "nothing"
+        raise FileNotFoundError(f"no table {table!r}: {file} is not there (found: {there})")
+    with file.open(encoding="utf-8") as lines:
+        header = lines.readline().strip().split(",")
+    wanted = COLUMNS[table]
+    if missing := [name for name in wanted if name not in header]:
+        raise ValueError(
+            f"table {table!r} has no column {', '.join(map(repr, missing))}: {file} has "
+            f"{', '.join(header)}"
+        )
+    schema = T.StructType([T.StructField(name, wanted.get(name, T.StringType())) for name in header])
+    return spark.read.csv(str(file), schema=schema, header=True, nullValue="NA").select(*wanted)
+
+
+def minutes(moment: Column) -> Column:
+    """A timestamp as whole minutes since 1970."""
+    return F.floor(F.unix_timestamp(moment) / 60)
+
+
+def next_time(clock: Column, after: Column, offset: Column) -> Column:
+    """The first moment not before `after` at which local clocks show `clock` (as 1345 for 13:45)."""
+    of_day = F.floor(clock / 100) * 60 + clock % 100
+    return after + F.pmod(of_day - after - offset, F.lit(24 * 60))
+
+
+def journeys(flights: DataFrame, planes: DataFrame, airports: DataFrame) -> DataFrame:
+    """One row per flight: its schedule, its plane, and when what became known.
+
+    `departed_at` and `landed_at` are null for a flight that never departed or never arrived
+    at its destination (cancelled, diverted).
+    """
+    zones = airports.select(F.col("faa").alias("dest"), "tzone")
+    built = planes.select("tailnum", F.col("year").alias("built"), "seats")
+    departs = minutes(F.col("time_hour")) + F.col("minute")
+    moment = F.timestamp_seconds(departs * 60)
+    offset = minutes(F.from_utc_timestamp(moment, F.col("tzone"))) - departs
+    rows = (
+        flights.join(F.broadcast(zones), "dest", "left")
+        .join(F.broadcast(built), "tailnum", "left")
+        .withColumns({"departs_at": departs, "offset": offset})
+        .withColumn("asked_at", F.col("departs_at") - NOTICE_MINUTES)
+        .withColumn("departed_at", F.col("departs_at") + F.col("dep_delay"))
+    )
+    return rows.withColumns(
+        {
+            "arrives_at": next_time(F.col("sched_arr_time"), F.col("departs_at"), F.col("offset")),
+            "landed_at": F.coalesce(
+                next_time(F.col("arr_time"), F.col("departed_at"), F.col("offset")),
+                F.col("departed_at") + F.col("air_time") + UNKNOWN_ZONE_MINUTES,
+            ),
+            "weekday": F.weekday(F.make_date("year", "month", "day")),
+            "plane_age": F.col("year") - F.col("built"),
+            TARGET: (F.col("arr_delay") >= LATE_MINUTES).cast("int"),
+        }
+    ).withColumn("planned_minutes", F.col("arrives_at") - F.col("departs_at"))

@@ -1,0 +1,246 @@
+"""What code a step depends on, found by reading source files, never by importing them.
+
+A step's digest covers its function, everything at module level that the function reaches
+by name, and every project module that this code imports. Editing the trainer therefore
+leaves the Spark step's digest alone, even where both stand in one file; comments and
+formatting change nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from headrace.core.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCode:
+    """The code behind one function."""
+
+    target: str
+    """The function's reference, `module:function`, as seen from the source root."""
+    digest: str
+    """`sha256:…` of everything the function depends on in the project."""
+    files: tuple[Path, ...]
+    """The project files that were read, the function's own first."""
+    libraries: frozenset[str]
+    """Top-level names of the modules from elsewhere that this code imports."""
+
+
+def source_root(file: Path) -> Path:
+    """The folder that must be on `sys.path` for `file` to be importable.
+
+    The nearest folder upwards that is not itself a package (has no `__init__.py`), the
+    same rule by which pytest finds a test's root.
+    """
+    folder = file.resolve().parent
+    while (folder / "__init__.py").exists():
+        folder = folder.parent
+    return folder
+
+
+def module_name(file: Path, root: Path) -> str:
+    """The dotted name of `file` as imported from `root`."""
+    parts = file.resolve().relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def step_code(file: Path, function: str) -> StepCode:
+    """Read the code behind `function` in `file`.
+
+    Raises:
+        UsageError: The file does not define that function at module level.
+    """
+    file = file.resolve()
+    root = source_root(file)
+    reached = _reachable(_parse(file), function)
+    if reached is None:
+        raise UsageError(
+            f"The function {function!r} is not defined at module level.",
+            where=str(file),
+            hint="a step is found again by its name: move it out of any function or class",
+        )
+    walk = _Walk(root)
+    walk.statements(file, reached)
+    for package in _packages(file, root):
+        walk.file(package)
+    texts = [f"{function}\n" + "\n".join(ast.unparse(one) for one in reached)]
+    others = sorted(walk.seen - {file})
+    texts += [f"{module_name(one, root)}\n{ast.unparse(_parse(one))}" for one in others]
+    if file in walk.seen:  # something imports this very module: all of it counts
+        texts.append(ast.unparse(_parse(file)))
+    texts += [f"{one.name}\n{_file_digest(one)}" for one in walk.data_files()]
+    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    return StepCode(
+        target=f"{module_name(file, root)}:{function}",
+        digest=f"sha256:{digest}",
+        files=(file, *others),
+        libraries=frozenset(walk.libraries),
+    )
+
+
+def project_code(target: str, root: Path) -> StepCode | None:
+    """The code behind `module:function` below `root`, or None if it is not there."""
+    module, _, function = target.partition(":")
+    path = root.joinpath(*module.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.exists():
+            return step_code(file, function)
+    return None
+
+
+class _Walk:
+    """Follows imports through the project's files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.seen: set[Path] = set()
+        self.libraries: set[str] = set()
+        self.strings: set[str] = set()
+        self.folders: set[Path] = set()
+
+    def file(self, file: Path) -> None:
+        if file in self.seen:
+            return
+        self.seen.add(file)
+        self.statements(file, _parse(file).body)
+
+    def statements(self, file: Path, statements: Iterable[ast.stmt]) -> None:
+        self.folders.add(file.parent)
+        for statement in statements:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    self.strings.add(node.value)
+                for name in _imported(node, file, self.root):
+                    self.module(name)
+
+    def module(self, name: str) -> None:
+        """Follow `a.b.c`: the project's file for it, and the packages it lies in."""
+        files = list(_module_files(name, self.root))
+        if files:
+            for file in files:
+                self.file(file)
+        else:
+            self.libraries.add(name.partition(".")[0])
+
+    def data_files(self) -> list[Path]:
+        """Files beside the code, not Python, whose name the code spells out (a query, a schema)."""
+        names = {Path(text).name for text in self.strings if "." in text and "\n" not in text}
+        beside = (one for folder in self.folders for one in folder.iterdir())
+        return sorted(one for one in beside if one.name in names and one.suffix != ".py")
+
+
+def _file_digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
+def _packages(file: Path, root: Path) -> Iterator[Path]:
+    folder = file.parent
+    while folder != root:
+        if (folder / "__init__.py") != file:
+            yield folder / "__init__.py"
+        folder = folder.parent
+
+
+def _module_files(name: str, root: Path) -> Iterator[Path]:
+    place = root
+    for part in name.split("."):
+        package, module = place / part / "__init__.py", place / f"{part}.py"
+        if package.exists():
+            yield package
+        elif module.exists():
+            yield module
+            return
+        elif not (place / part).is_dir():
+            return
+        place = place / part
+
+
+def _imported(node: ast.AST, file: Path, root: Path) -> Iterator[str]:
+    """The dotted names that an import statement may load; a name that is no module is harmless."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            package = module_name(file, root).split(".")
+            if file.name != "__init__.py":
+                package = package[:-1]
+            kept = package[: len(package) - node.level + 1]
+            base = ".".join([*kept, base] if base else kept)
+        yield base
+        if any(_module_files(base, root)):
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+@lru_cache(maxsize=1024)
+def _parse_text(text: str, file: str) -> ast.Module:
+    return ast.parse(text, file)
+
+
+def _parse(file: Path) -> ast.Module:
+    try:
+        return _parse_text(file.read_text(encoding="utf-8"), str(file))
+    except SyntaxError as error:
+        raise UsageError(
+            f"{error.msg} (line {error.lineno})", where=str(file), hint="mend the syntax error"
+        ) from error
+
+
+def _reachable(tree: ast.Module, function: str) -> list[ast.stmt] | None:
+    """The module-level statements that `function` needs, in file order; None if it is not there."""
+    bound: dict[str, list[int]] = {}
+    always: list[int] = []
+    for index, statement in enumerate(tree.body):
+        names = list(_bound(statement))
+        for name in names:
+            bound.setdefault(name, []).append(index)
+        if not names and not _is_text(statement):
+            always.append(index)  # runs on import, whatever it does
+    if not any(_is_function(tree.body[i], function) for i in bound.get(function, ())):
+        return None
+    wanted: set[int] = set()
+    todo = [*bound[function], *always]
+    while todo:
+        index = todo.pop()
+        if index in wanted:
+            continue
+        wanted.add(index)
+        for node in ast.walk(tree.body[index]):
+            if isinstance(node, ast.Name):
+                todo += bound.get(node.id, [])
+    return [tree.body[index] for index in sorted(wanted)]
+
+
+def _is_function(statement: ast.stmt, name: str) -> bool:
+    return any(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
+        for node in ast.walk(statement)
+    )
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    """The module-level names that a statement binds."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield statement.name
+        return
+    for node in ast.walk(statement):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.ClassDef(name=name):
+                yield name
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                for alias in aliases:
+                    yield alias.asname or alias.name.partition(".")[0]

@@ -1,0 +1,46 @@
+"""Where everything that the command line says goes out: one console per stream, made on demand."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.theme import Theme
+
+PLAIN_WIDTH = 160
+"""Columns where no terminal gives a width: tables in pipes and logs are not cut at 80."""
+
+
+def out() -> Console:
+    """For results: standard output."""
+    return _console(sys.stdout)
+
+
+def err() -> Console:
+    """For progress and errors: standard error."""
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
+    terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+    width = None if terminal or "COLUMNS" in os.environ else PLAIN_WIDTH
+    # Rich paints numbers and paths of its own accord; here colour means a state.
+    return Console(
+        file=stream,
+        width=width,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        force_terminal=terminal,
+        theme=Theme({"table.header": "dim"}),
+    )
+
+
+def write_json(value: Any) -> None:
+    """One JSON value on standard output, indented where a person reads it."""
+    indent = 2 if sys.stdout.isatty() else None
+    json.dump(value, sys.stdout, indent=indent, default=str, ensure_ascii=False)
+    sys.stdout.write("\n")

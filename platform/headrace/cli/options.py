@@ -1,0 +1,54 @@
+"""Options that several verbs share, so that they read and behave alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headrace.sites.home import Home, find_home
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _to_home(ctx: click.Context, param: click.Parameter, value: str | None) -> Home:
+    return find_home(Path.cwd(), explicit=value)
+
+
+def home_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--home DIR`: passes a `Home`."""
+    return click.option(
+        "--home",
+        metavar="DIR",
+        callback=_to_home,
+        help="Headrace's folder.  [default: .headrace in the project, or HEADRACE_HOME]",
+    )(function)
+
+
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json`: passes `as_json`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Write JSON for programs to standard output."
+    )(function)
+
+
+def examples(*lines: str) -> str:
+    """An epilog of example lines, kept as they are.
+
+    >>> print(examples("headrace runs", "headrace runs latest"))
+    \b
+    Examples:
+      headrace runs
+      headrace runs latest
+    """
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+def shown(path: Path) -> Path:
+    """A path as people read it: relative where it lies below the current folder."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path

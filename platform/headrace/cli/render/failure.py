@@ -1,0 +1,94 @@
+"""Why a run did not succeed, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.text import Text
+
+from headrace.cli.progress import Failure, RunView, StepView
+from headrace.cli.render.quantities import count, duration
+from headrace.core.states import State
+
+GATE_EXIT_CODE = 3
+_TOLD_IN_FULL = 2
+_TRACEBACK_LINES = 12
+
+
+def failed_steps(view: RunView) -> list[StepView]:
+    """The steps that failed, in the order of their start."""
+    return [step for step in view.steps if step.state is State.FAILED]
+
+
+def stopped_at_gate(view: RunView) -> bool:
+    """Whether everything worked and a promotion was refused."""
+    return view.state is State.FAILED and view.exit_code == GATE_EXIT_CODE
+
+
+def failure_lines(view: RunView, *, folder: Path) -> list[Text]:
+    """What went wrong, a block for each of the first failed steps.
+
+    Args:
+        view: A run that failed, was cancelled or was killed.
+        folder: The run's folder, as it should be shown.
+    """
+    failed = failed_steps(view)
+    lines: list[Text] = []
+    for step in failed[:_TOLD_IN_FULL]:
+        lines += _step_block(step, view, folder)
+    if rest := failed[_TOLD_IN_FULL:]:
+        lines.append(Text(f"also failed: {', '.join(step.name for step in rest)}", style="red"))
+    told = {step.error.what for step in failed if step.error}
+    if view.error and not any(view.error.what in one or one in view.error.what for one in told):
+        lines += list(_error_block(view.error))
+    if view.killed:
+        pid = f" (process {view.pid})" if view.pid else ""
+        lines.append(Text(f"The run{pid} ended without a word: it was killed, or the power went."))
+        lines.append(_labelled("try", "headrace clean stops whatever it may have left running"))
+    return lines
+
+
+def _step_block(step: StepView, view: RunView, folder: Path) -> Iterator[Text]:
+    if not stopped_at_gate(view):
+        yield Text.assemble(
+            (f"✘ {step.name}", "bold red"),
+            (" failed", "red"),
+            (f"  {step.engine}, {_when(step)}", "dim"),
+        )
+    if step.error:
+        yield from _error_block(step.error)
+    if step.logs and not stopped_at_gate(view):
+        yield _labelled("log", f"{folder / step.logs[-1]}")
+        yield _labelled("", f"headrace logs {view.run} {step.name}")
+
+
+def _when(step: StepView) -> str:
+    after = f"after {duration(step.seconds)}" if step.seconds is not None else "at its start"
+    return f"{after}, attempt {step.attempt}" if step.attempt > 1 else after
+
+
+def _error_block(error: Failure) -> Iterator[Text]:
+    traceback = error.traceback.rstrip().splitlines()
+    if len(traceback) > _TRACEBACK_LINES:
+        traceback = ["  …", *traceback[-_TRACEBACK_LINES:]]
+    yield from (Text(f"  {line}", style="dim") for line in traceback)
+    what = error.what.splitlines() or [""]
+    yield from (Text(f"  {line}", style="red") for line in what)
+    for place in error.where:
+        yield _labelled("at", place)
+    if error.hint:
+        yield _labelled("try", error.hint)
+
+
+def _labelled(label: str, text: str) -> Text:
+    return Text.assemble((f"  {label:<4}", "dim"), text)
+
+
+def next_line(view: RunView) -> str:
+    """What running again would do, or empty where there is nothing to gain."""
+    if view.state.good or view.state is State.RUNNING or stopped_at_gate(view):
+        return ""
+    done = sum(step.state.good for step in view.steps)
+    goes_on = f"  goes on behind the {count(done, 'complete step')}" if done else ""
+    return f"headrace run {view.source or view.pipeline}{goes_on}"

@@ -1,0 +1,45 @@
+"""One picture of a run at work: what the live display draws several times a second."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from headrace.cli.progress import RunView
+from headrace.cli.render.marks import mark
+from headrace.cli.render.quantities import clock
+from headrace.cli.render.rows import rows
+from headrace.cli.render.steps import steps_table
+from headrace.core.states import State
+
+_BEATS_PER_SECOND = 8
+_LINES_AROUND = 5
+"""Heading, footer, the blank lines beside them, and the line that the cursor stands on."""
+
+
+def frame(view: RunView, *, now: float, height: int) -> RenderableType:
+    """The run as it stands, never taller than the terminal."""
+    beat = int(now * _BEATS_PER_SECOND)
+    lines = rows(view, now=now, room=max(3, height - _LINES_AROUND))
+    head = Text.assemble(
+        (f"{mark(State.RUNNING, beat=beat)} ", "cyan"),
+        (view.pipeline or "starting", "bold"),
+        (f"  run {view.run}" if view.run else "", "dim"),
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+    return Group(head, Text(), steps_table(lines, beat=beat), Text(), footer(view, now=now))
+
+
+def footer(view: RunView, *, now: float) -> Text:
+    """The time so far, how much is done, and where the logs are."""
+    if not view.run:
+        return Text("compiling", style="dim")
+    total = max(view.total, len(view.steps))
+    parts = [
+        clock(now - view.started),
+        f"{len(view.finished)} of {total} steps",
+        "logs: headrace logs latest -f",
+        "Ctrl-C stops it",
+    ]
+    return Text(" · ".join(parts), style="dim", no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,86 @@
+"""The last word on a run: one screen that tells what was done, what came of it, where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from headrace.cli.outcomes import outcomes
+from headrace.cli.progress import RunView
+from headrace.cli.render.facts import facts, facts_table
+from headrace.cli.render.failure import failure_lines, next_line, stopped_at_gate
+from headrace.cli.render.marks import mark, style
+from headrace.cli.render.quantities import clock, count, duration
+from headrace.cli.render.rows import rows
+from headrace.cli.render.steps import steps_table
+from headrace.core.states import State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a summary needs to know besides the run."""
+
+    folder: Path
+    """The run's folder, as it should be shown."""
+    now: float
+    """Unix seconds, for a run that is still at work."""
+    height: int | None = None
+    """Lines of the screen that it has to fit; None where nothing limits it."""
+    calls: Sequence[str] = ()
+    """Lines to paste that ask the run's endpoint for a prediction."""
+
+
+def summary(view: RunView, around: Surroundings) -> RenderableType:
+    """The whole summary; steps make room where the screen is small."""
+    below = facts(outcomes(view), logs=around.folder / "logs", calls=around.calls)
+    trouble = failure_lines(view, folder=around.folder)
+    if again := next_line(view):
+        below.append(("again", Text(again)))
+    parts: list[RenderableType] = [headline(view, now=around.now), Text()]
+    taken = 4 + len(below) + (len(trouble) + 1 if trouble else 0)
+    room = None if around.height is None else max(3, around.height - taken)
+    lines = rows(view, now=around.now, room=room)
+    if lines:
+        parts += [steps_table(lines), Text()]
+    if trouble:
+        parts += [*trouble, Text()]
+    return Group(*parts, facts_table(below))
+
+
+def headline(view: RunView, *, now: float) -> RenderableType:
+    """`✔ flights succeeded in 1 min 12 s`, with the run's id to the right."""
+    line = Table.grid(expand=False, padding=(0, 3), pad_edge=False)
+    line.add_row(
+        Text.assemble(
+            (f"{mark(view.state)} ", style(view.state)),
+            (view.pipeline, "bold"),
+            (f" {verdict(view, now=now)}", style(view.state)),
+        ),
+        Text(f"run {view.run}", style="dim"),
+    )
+    return line
+
+
+def verdict(view: RunView, *, now: float) -> str:
+    """How it ended, or that it is still at work."""
+    took = duration(view.seconds)
+    if view.killed:
+        return "was killed"
+    match view.state:
+        case State.SUCCEEDED | State.REUSED:
+            reused = sum(step.state is State.REUSED for step in view.steps)
+            again = f", {count(reused, 'step')} reused" if reused else ""
+            return f"succeeded in {took}{again}"
+        case State.CANCELLED:
+            return f"was cancelled after {took}"
+        case State.FAILED if stopped_at_gate(view):
+            return f"was stopped by its gate after {took}"
+        case State.FAILED:
+            return f"failed after {took}"
+        case _:
+            return f"is running, {clock(now - view.started)} so far"

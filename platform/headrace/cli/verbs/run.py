@@ -1,0 +1,105 @@
+"""`headrace run`: execute a pipeline here, show how it goes, say what came of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from headrace.cli.options import examples, home_option, json_option, shown
+from headrace.sites.home import Home
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from headrace.cli.progress import RunView
+
+
+@click.command(
+    epilog=examples(
+        "headrace run pipelines/flights",
+        "headrace run pipelines/flights -p epochs=3 -p hidden=64",
+        "headrace run pipelines/flights --from train",
+        "headrace run flights.yaml --json > result.json",
+    )
+)
+@click.argument("pipeline")
+@click.option(
+    "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a parameter."
+)
+@click.option("--no-cache", is_flag=True, help="Run every step, whatever earlier runs left.")
+@click.option(
+    "--from", "from_step", metavar="STEP", help="Run this step and all behind it; reuse the rest."
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Steps side by side.  [default: cores]")
+@click.option("--quiet", "-q", is_flag=True, help="No progress, and one line at the end.")
+@home_option
+@json_option
+def command(
+    pipeline: str,
+    parameters: tuple[str, ...],
+    no_cache: bool,
+    from_step: str | None,
+    jobs: int | None,
+    quiet: bool,
+    home: Home,
+    as_json: bool,
+) -> int:
+    """Run PIPELINE on this machine: a folder, a file, FILE:NAME or a compiled YAML file.
+
+    Steps whose code, inputs and settings are unchanged are not run again, so a run that
+    failed or was stopped goes on where it was. Ends with 0 if all went well, 1 if a step
+    failed, 3 if a gate said no, 130 if cancelled.
+    """
+    from headrace.compiling.pipeline import compile_pipeline, find_pipeline
+    from headrace.running.parameters import parse_arguments
+    from headrace.running.run import run_pipeline
+
+    compiled = compile_pipeline(find_pipeline(pipeline))
+    arguments = parse_arguments(parameters, compiled.parameters)
+    from headrace.cli.watching import watcher
+
+    with watcher(_progress_console(as_json=as_json, quiet=quiet)) as watch:
+        run_pipeline(
+            compiled,
+            arguments,
+            home,
+            use_cache=not no_cache,
+            from_step=from_step,
+            jobs=jobs,
+            on_event=watch,
+            source=pipeline,
+        )
+    _tell(watch.view, home, as_json=as_json, quiet=quiet)
+    return watch.view.exit_code
+
+
+def _progress_console(*, as_json: bool, quiet: bool) -> Console | None:
+    """Where progress goes. With --json, standard output is the program's alone."""
+    from headrace.cli import console
+
+    if quiet:
+        return None
+    if as_json:
+        return console.err() if console.err().is_terminal else None
+    return console.out()
+
+
+def _tell(view: RunView, home: Home, *, as_json: bool, quiet: bool) -> None:
+    from headrace.cli import console
+
+    folder = home.run(view.run)
+    if as_json:
+        from headrace.cli.render.machine import run_object
+
+        console.write_json(run_object(view, folder=folder))
+        return
+    if quiet and view.state.good:
+        from headrace.cli.render.summary import headline
+
+        console.out().print(headline(view, now=time.time()))
+        return
+    from headrace.cli.telling import print_summary
+
+    print_summary(view, home, console.out() if view.state.good or not quiet else console.err())

@@ -1,0 +1,93 @@
+"""The door to Spark: settings from a spec, a session from the settings, its errors in our words."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparkSpec:
+    """What a Spark step asks for. On one machine the executors are threads of the driver."""
+
+    executors: int = 2
+    """How many executors share the work; on one machine, at most one per core."""
+    cores: int = 1
+    """Cores of each executor."""
+    memory: str = "2g"
+    """Heap of each executor, and of the driver that stands for them on one machine."""
+    conf: Mapping[str, str] = field(default_factory=dict)
+    """Spark properties, as in `spark-defaults.conf`; they win over what Headrace sets."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for the compiled pipeline."""
+        return asdict(self)
+
+
+def local_settings(spec: SparkSpec, *, app: str, scratch: Path, cpus: int) -> dict[str, str]:
+    """The Spark properties of a session on this machine.
+
+    Args:
+        spec: What the step asks for.
+        app: The application's name.
+        scratch: A folder for spills and the warehouse, removed with the step.
+        cpus: Cores of this machine.
+    """
+    threads = max(1, min(cpus, spec.executors * spec.cores))
+    settings = {
+        "spark.app.name": app,
+        "spark.master": f"local[{threads}]",
+        "spark.driver.memory": spec.memory,
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.local.dir": str(scratch),
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        # 200 partitions are for clusters; adaptive execution still splits skewed ones.
+        "spark.sql.shuffle.partitions": str(threads * 2),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.log.level": "WARN",
+    }
+    return settings | dict(spec.conf)
+
+
+@contextmanager
+def local_session(spec: SparkSpec, *, app: str, scratch: Path) -> Iterator[SparkSession]:
+    """A Spark session on this machine, stopped at the end whatever happens."""
+    # The driver's heap is fixed when its JVM starts, before any property is read.
+    settings = local_settings(spec, app=app, scratch=scratch, cpus=os.cpu_count() or 1)
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {spec.memory} pyspark-shell"
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    from pyspark.sql import SparkSession
+
+    builder: Any = SparkSession.builder
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    session: SparkSession = builder.getOrCreate()
+    try:
+        yield session
+    finally:
+        session.stop()
+
+
+def explain(error: BaseException) -> str | None:
+    """A Spark error in one short text, or None if the error is not Spark's.
+
+    Spark's messages carry the logical plan or the JVM's stack behind the first lines;
+    the log keeps all of it.
+    """
+    if not type(error).__module__.startswith(("pyspark.", "py4j.")):
+        return None
+    lines = str(error).split("JVM stacktrace:")[0].strip().splitlines()
+    kept = [line.rstrip() for line in lines if not line.lstrip().startswith(("'", "+-", ":-", "at "))]
+    return "\n".join(kept[:4])

@@ -1,0 +1,380 @@
+"""Walks a pipeline's graph: order, conditions, loops, nested pipelines, exit handlers.
+
+One recursive walk serves all of KFP's control flow, because all of it is tasks whose
+component is a graph: a condition is a graph with a trigger, a loop one that runs once per
+item, an exit handler's task one that waits for completion rather than success.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from headrace.core.errors import HeadraceError, StepFailed
+from headrace.core.expressions import compile_expression
+from headrace.core.states import State
+from headrace.running.artifacts import Artifact, Outputs
+from headrace.running.leaf import Leaf
+from headrace.running.parameters import convert
+from headrace.running.placeholders import fill
+from headrace.running.session import Session
+from headrace.running.steps import run_step
+
+_SELECTOR = re.compile(r"parseJson\(string_value\)\[(['\"])(.+)\1\]")
+_WAIT_FOR_ALL = "ALL_UPSTREAM_TASKS_COMPLETED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a task."""
+
+    state: State
+    """Its final state; a graph failed if anything in it did."""
+    outputs: Outputs = field(default_factory=Outputs)
+    """What others may read; empty unless the state is good."""
+    error: dict[str, Any] | None = None
+    """Why it failed, as the journal has it."""
+    forced: bool = False
+    """Whether it, or something before it, was to run whatever was there to reuse."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What a task sees: its graph's inputs, and through `outer` those of the graphs around."""
+
+    inputs: Outputs
+    """The graph's own inputs."""
+    outer: Scope | None = None
+    """The scope around it. KFP's compiler sometimes forgets to hand an input on."""
+    label: str = ""
+    """Indices of the loops around, for names that people can tell apart."""
+    forced: bool = False
+    """Whether everything inside is to run."""
+
+    def parameter(self, name: str) -> tuple[bool, Any]:
+        """Whether there is such an input, and its value."""
+        if name in self.inputs.parameters:
+            return True, self.inputs.parameters[name]
+        return self.outer.parameter(name) if self.outer else (False, None)
+
+    def artifact(self, name: str) -> list[Artifact] | None:
+        """The artifacts of an input, if it is there."""
+        if name in self.inputs.artifacts:
+            return self.inputs.artifacts[name]
+        return self.outer.artifact(name) if self.outer else None
+
+
+class Absent(Exception):
+    """An input that a task must have comes from a branch that was not taken."""
+
+
+class Graph:
+    """One graph being walked."""
+
+    def __init__(self, session: Session, component: Mapping[str, Any], scope: Scope, path: str):
+        self.session = session
+        self.component = component
+        self.tasks: Mapping[str, Any] = component["dag"].get("tasks", {})
+        self.scope = scope
+        self.path = path
+        self.done: dict[str, asyncio.Task[Outcome]] = {}
+
+    async def walk(self) -> Outcome:
+        """Run every task when what it waits for is there, and gather the graph's outputs."""
+        async with asyncio.TaskGroup() as group:
+            for name in self.tasks:
+                self.done[name] = group.create_task(self.task(name))
+        outcomes = [one.result() for one in self.done.values()]
+        failed = next((one for one in outcomes if one.state is State.FAILED), None)
+        forced = any(one.forced for one in outcomes)
+        if failed is not None:
+            return replace(failed, outputs=Outputs(), forced=forced)
+        return Outcome(state=State.SUCCEEDED, outputs=self.outputs(), forced=forced)
+
+    async def task(self, name: str) -> Outcome:
+        """One task, from waiting to its outcome."""
+        task = self.tasks[name]
+        before = [await self.done[one] for one in upstream(task) if one in self.done]
+        trigger = task.get("triggerPolicy", {})
+        path = f"{self.path}/{name}" if self.path else name
+        waits_for_all = trigger.get("strategy") == _WAIT_FOR_ALL
+        if not waits_for_all and not all(one.state.good for one in before):
+            return self.skip(task, path, "something that it needs did not succeed")
+        forced = self.scope.forced or any(one.forced for one in before)
+        forced = forced or self.session.from_step in (name, _display(name, task))
+        try:
+            inputs = self.inputs(name, task, lenient=waits_for_all)
+            if "condition" in trigger and not self.holds(trigger["condition"], inputs):
+                return self.skip(task, path, "its condition is false")
+        except Absent as absent:
+            return self.skip(task, path, str(absent))
+        except HeadraceError as error:
+            return self.broken(name, task, path, error)
+        component = self.session.component(task)
+        scope = Scope(inputs=inputs, outer=self.scope, label=self.scope.label, forced=forced)
+        if "parameterIterator" in task or "artifactIterator" in task:
+            return await self.loop(name, task, component, scope, path)
+        if "dag" in component:
+            return await Graph(self.session, component, scope, path).walk()
+        return await self.leaf(name, task, component, inputs, path, forced)
+
+    async def leaf(
+        self, name: str, task: Any, component: Any, inputs: Outputs, path: str, forced: bool
+    ) -> Outcome:
+        found = await run_step(
+            self.session,
+            Leaf(
+                path=path,
+                task_name=name,
+                name=_display(name, task) + self.scope.label,
+                component=component,
+                label=component["executorLabel"],
+                inputs=inputs,
+                retry=task.get("retryPolicy", {}),
+                cached=bool(task.get("cachingOptions", {}).get("enableCache")) and not forced,
+            ),
+        )
+        return Outcome(
+            state=found.state, outputs=found.outputs, error=found.error, forced=forced
+        )
+
+    async def loop(
+        self, name: str, task: Any, component: Any, scope: Scope, path: str
+    ) -> Outcome:
+        """Once per item, side by side up to the loop's limit; outputs are collected in order."""
+        limit = task.get("iteratorPolicy", {}).get("parallelismLimit") or len(self.session.slots)
+        slots = asyncio.Semaphore(int(limit))
+
+        async def iteration(index: int, inputs: Outputs) -> Outcome:
+            inner = replace(scope, inputs=inputs, label=f"{scope.label}[{index}]")
+            async with slots:
+                return await Graph(self.session, component, inner, f"{path}/{index}").walk()
+
+        try:
+            items = list(self.items(task, component, scope.inputs))
+        except HeadraceError as error:
+            return self.broken(name, task, path, error)
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(iteration(i, one)) for i, one in enumerate(items)]
+        outcomes = [one.result() for one in running]
+        failed = next((one for one in outcomes if one.state is State.FAILED), None)
+        forced = scope.forced or any(one.forced for one in outcomes)
+        if failed is not None:
+            return replace(failed, outputs=Outputs(), forced=forced)
+        return Outcome(
+            state=State.SUCCEEDED, outputs=_collected(component, outcomes), forced=forced
+        )
+
+    def items(self, task: Any, component: Any, inputs: Outputs) -> Iterator[Outputs]:
+        """The inputs of each iteration."""
+        if "artifactIterator" in task:
+            iterator = task["artifactIterator"]
+            for artifact in inputs.artifacts.get(iterator["items"]["inputArtifact"], []):
+                named = {**inputs.artifacts, iterator["itemInput"]: [artifact]}
+                yield replace(inputs, artifacts=named)
+            return
+        iterator = task["parameterIterator"]
+        name, source = iterator["itemInput"], iterator["items"]
+        values = (
+            json.loads(source["raw"])
+            if "raw" in source
+            else inputs.parameters.get(source["inputParameter"])
+        )
+        if isinstance(values, str):
+            values = json.loads(values)
+        if not isinstance(values, list):
+            raise StepFailed(f"A loop's items must be a list, not {values!r}.")
+        kind = _definitions(component, "input", "parameters").get(name, {}).get("parameterType")
+        for value in values:
+            item = convert(value, kind, name) if kind else value
+            yield replace(inputs, parameters={**inputs.parameters, name: item})
+
+    def inputs(self, name: str, task: Any, *, lenient: bool) -> Outputs:
+        """A task's inputs, resolved and of the right types.
+
+        Args:
+            name: The task's name.
+            task: The task.
+            lenient: Whether inputs may be missing because what makes them did not succeed.
+        """
+        component = self.session.component(task)
+        given = task.get("inputs", {})
+        values: dict[str, Any] = {}
+        constants: dict[str, Any] = {}
+        for key, source in given.get("parameters", {}).items():
+            if "runtimeValue" in source:
+                constants[key] = source["runtimeValue"]["constant"]
+                continue
+            there, value = self.value(source)
+            if there and value is not None:
+                values[key] = _selected(value, source.get("parameterExpressionSelector"))
+        run = self.session.placeholders(self.path, name)
+        values |= {key: fill(one, run, values) for key, one in constants.items()}
+        parameters = _typed(values, component)
+        artifacts = {
+            key: found
+            for key, source in given.get("artifacts", {}).items()
+            if (found := self.artifacts(source)) is not None
+        }
+        if not lenient:
+            _require(component, parameters, artifacts)
+        return Outputs(parameters=parameters, artifacts=artifacts)
+
+    def value(self, source: Any) -> tuple[bool, Any]:
+        if "componentInputParameter" in source:
+            return self.scope.parameter(source["componentInputParameter"])
+        if "taskFinalStatus" in source:
+            return True, self.final_status(source["taskFinalStatus"]["producerTask"])
+        wanted = source["taskOutputParameter"]
+        found = self.done[wanted["producerTask"]].result().outputs.parameters
+        return wanted["outputParameterKey"] in found, found.get(wanted["outputParameterKey"])
+
+    def artifacts(self, source: Any) -> list[Artifact] | None:
+        if "componentInputArtifact" in source:
+            return self.scope.artifact(source["componentInputArtifact"])
+        wanted = source["taskOutputArtifact"]
+        found = self.done[wanted["producerTask"]].result().outputs.artifacts
+        return found.get(wanted["outputArtifactKey"])
+
+    def final_status(self, producer: str) -> dict[str, Any]:
+        """What an exit task learns of the tasks it follows."""
+        outcome = self.done[producer].result()
+        good = outcome.state.good
+        error = outcome.error or {}
+        return {
+            "state": "SUCCEEDED" if good else "FAILED",
+            "pipelineTaskName": producer,
+            "pipelineJobResourceName": self.session.run_id,
+            "error": {} if good else {"code": 9, "message": error.get("what", "did not run")},
+        }
+
+    def holds(self, condition: str, inputs: Outputs) -> bool:
+        values = {f"inputs.parameter_values.{k}": v for k, v in inputs.parameters.items()}
+        try:
+            return bool(compile_expression(condition).evaluate(values))
+        except KeyError as missing:
+            raise Absent(f"its condition needs {missing}, which nothing made") from missing
+
+    def outputs(self) -> Outputs:
+        """The graph's own outputs, out of its tasks' outputs."""
+        declared = self.component["dag"].get("outputs", {})
+        parameters: dict[str, Any] = {}
+        for name, source in declared.get("parameters", {}).items():
+            selectors = source.get("valueFromOneof", {}).get("parameterSelectors") or [
+                source["valueFromParameter"]
+            ]
+            for one in selectors:
+                found = self.done[one["producerSubtask"]].result().outputs.parameters
+                if one["outputParameterKey"] in found:
+                    parameters[name] = found[one["outputParameterKey"]]
+                    break
+        artifacts: dict[str, list[Artifact]] = {}
+        for name, source in declared.get("artifacts", {}).items():
+            for one in source["artifactSelectors"]:
+                made = self.done[one["producerSubtask"]].result().outputs.artifacts
+                if one["outputArtifactKey"] in made:
+                    artifacts[name] = made[one["outputArtifactKey"]]
+                    break
+        return Outputs(parameters=parameters, artifacts=artifacts)
+
+    def skip(self, task: Any, path: str, reason: str) -> Outcome:
+        for inner, name in _leaves(self.session, task, path):
+            self.session.emit(
+                type="step_finished", step=inner, name=name + self.scope.label,
+                state=State.SKIPPED, seconds=0.0, error=None, reason=reason,
+            )  # fmt: skip
+        return Outcome(state=State.SKIPPED)
+
+    def broken(self, name: str, task: Any, path: str, error: HeadraceError) -> Outcome:
+        """A task whose inputs cannot be made."""
+        described = self.session.describe(error)
+        self.session.emit(
+            type="step_finished", step=path, name=_display(name, task) + self.scope.label,
+            state=State.FAILED, seconds=0.0, error=described,
+        )  # fmt: skip
+        return Outcome(state=State.FAILED, error=described)
+
+
+def upstream(task: Mapping[str, Any]) -> set[str]:
+    """The tasks that a task waits for: those it names, and those whose outputs it reads."""
+    inputs = task.get("inputs", {})
+    sources = [*inputs.get("parameters", {}).values(), *inputs.get("artifacts", {}).values()]
+    producers = {
+        source[kind]["producerTask"]
+        for source in sources
+        for kind in ("taskOutputParameter", "taskOutputArtifact", "taskFinalStatus")
+        if kind in source
+    }
+    return producers | set(task.get("dependentTasks", []))
+
+
+def _leaves(session: Session, task: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Paths and names of the steps inside a task."""
+    component = session.component(task)
+    if "dag" not in component:
+        yield path, _display(path.rpartition("/")[2], task)
+        return
+    for name, inner in component["dag"].get("tasks", {}).items():
+        yield from _leaves(session, inner, f"{path}/{name}")
+
+
+def _display(name: str, task: Any) -> str:
+    return str(task.get("taskInfo", {}).get("name") or name)
+
+
+def _definitions(component: Any, side: str, kind: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = component.get(f"{side}Definitions", {}).get(kind, {})
+    return found
+
+
+def _typed(values: Mapping[str, Any], component: Any) -> dict[str, Any]:
+    """Values as the component's types; its own defaults for what is missing."""
+    definitions = _definitions(component, "input", "parameters")
+    typed = {
+        key: convert(value, definitions[key]["parameterType"], key) if key in definitions else value
+        for key, value in values.items()
+        if value is not None
+    }
+    for key, one in definitions.items():
+        if key not in typed and "defaultValue" in one:
+            typed[key] = convert(one["defaultValue"], one["parameterType"], key)
+    return typed
+
+
+def _require(component: Any, parameters: Any, artifacts: Any) -> None:
+    """Every input that is not optional must be there, in a step; a graph may hand on nothing."""
+    if "dag" in component:
+        return
+    for kind, given in (("parameters", parameters), ("artifacts", artifacts)):
+        for key, one in _definitions(component, "input", kind).items():
+            if key not in given and not one.get("isOptional"):
+                raise Absent(f"its input {key!r} comes from a branch that was not taken")
+
+
+def _selected(value: Any, selector: str | None) -> Any:
+    if not selector:
+        return value
+    match = _SELECTOR.fullmatch(selector)
+    parsed = json.loads(value) if isinstance(value, str) else value
+    if match is None or not isinstance(parsed, dict) or match[2] not in parsed:
+        raise StepFailed(f"{selector} finds nothing in {value!r}.")
+    return parsed[match[2]]
+
+
+def _collected(component: Any, outcomes: list[Outcome]) -> Outputs:
+    """A loop's outputs: parameters as a list per loop, artifacts as one flat list."""
+    made = [one.outputs for one in outcomes]
+    return Outputs(
+        parameters={
+            name: [one.parameters[name] for one in made if name in one.parameters]
+            for name in _definitions(component, "output", "parameters")
+        },
+        artifacts={
+            name: [artifact for one in made for artifact in one.artifacts.get(name, [])]
+            for name in _definitions(component, "output", "artifacts")
+        },
+    )

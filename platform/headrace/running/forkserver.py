@@ -1,0 +1,180 @@
+"""A process that has imported what steps need, and forks one child per step.
+
+    python -m headrace.running.forkserver SOCKET_FD LIBRARY…
+
+It imports the libraries one by one and forks a step as soon as those that the step needs
+are there, so importing goes on while earlier steps run. It starts no thread and runs no
+user code: a fork of it is as good as a fresh interpreter. It speaks JSON lines:
+`{"id", "needs", "job"}` in; `{"id", "pid"}` and `{"id", "exit"}` out. When the socket
+closes, its user is gone, and it takes every step with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from typing import Any
+
+MODULES = {
+    "matplotlib": ("matplotlib.pyplot",),
+    "mlflow": ("mlflow", "mlflow.tracking", "mlflow.pyfunc"),
+    "numpy": ("numpy",),
+    "pandas": ("pandas",),
+    "pyarrow": ("pyarrow.parquet",),
+    "pyspark": ("pyspark.sql",),
+    "ray": ("ray.train", "ray.train.torch"),
+    "scipy": ("scipy",),
+    "sklearn": ("sklearn", "sklearn.metrics", "sklearn.linear_model"),
+    "torch": ("torch",),
+}
+"""Libraries that are slow to import and sound to fork after, and what to import of each."""
+
+_ALWAYS = ("headrace.executing.sdk", "kfp.dsl.executor", "headrace.executing.entry", "headrace.executing.main")
+_PR_SET_PDEATHSIG = 1
+
+
+class ForkServer:
+    """The server's loop."""
+
+    def __init__(self, channel: socket.socket, libraries: list[str]) -> None:
+        self.channel = channel
+        self.missing = list(libraries)
+        self.ready: set[str] = set()
+        self.waiting: list[dict[str, Any]] = []
+        self.children: dict[int, tuple[int, bool]] = {}
+        self.received = b""
+        self.wake, wake_in = os.pipe()
+        os.set_blocking(wake_in, False)
+        os.set_blocking(self.wake, False)
+        signal.set_wakeup_fd(wake_in)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        # A terminal's Ctrl-C reaches the whole group; ending steps is the runner's affair.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def serve(self) -> None:
+        """Work until the channel closes."""
+        while True:
+            self.fork_what_can()
+            # With imports left to do, only look whether somebody called; else wait.
+            readable, _, _ = select.select([self.channel, self.wake], [], [], 0 if self.missing else None)
+            if self.wake in readable:
+                os.read(self.wake, 4096)
+                self.reap()
+            if self.channel in readable and not self.receive():
+                return self.end()
+            if not readable and self.missing:
+                self.import_next()
+
+    def receive(self) -> bool:
+        try:
+            data = self.channel.recv(2**16)
+        except ConnectionError:
+            return False
+        self.received += data
+        *lines, self.received = self.received.split(b"\n")
+        self.waiting += [json.loads(line) for line in lines]
+        return bool(data)
+
+    def import_next(self) -> None:
+        library = self.missing.pop(0)
+        try:
+            for module in MODULES[library]:
+                importlib.import_module(module)
+        except Exception:
+            # Not installed, or broken: a step that really needs it says so in its own words.
+            print(f"headrace: {library} was not imported ahead", file=sys.stderr)
+        self.ready.add(library)
+
+    def fork_what_can(self) -> None:
+        for request in [one for one in self.waiting if self.ready.issuperset(one["needs"])]:
+            self.waiting.remove(request)
+            self.fork(request)
+
+    def fork(self, request: dict[str, Any]) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            self.become(request["job"])
+        self.children[pid] = (request["id"], bool(request["job"].get("outlives")))
+        self.send({"id": request["id"], "pid": pid})
+
+    def become(self, job: dict[str, Any]) -> None:
+        """Be the step, and never return."""
+        code = 70
+        try:
+            os.setsid()
+            if not job.get("outlives"):
+                _die_with_parent()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self.channel.close()
+            from headrace.executing.main import main
+
+            code = main(job)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)
+
+    def reap(self) -> None:
+        while self.children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            number, _ = self.children.pop(pid, (None, False))
+            if number is not None:
+                self.send({"id": number, "exit": os.waitstatus_to_exitcode(status)})
+
+    def send(self, message: dict[str, Any]) -> None:
+        try:
+            self.channel.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            self.end()
+
+    def end(self) -> None:
+        """Take the steps along: whoever asked for them is gone."""
+        for pid, (_, outlives) in self.children.items():
+            if not outlives:
+                _kill_group(pid)
+        os._exit(0)
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> None:
+    """The command line: a socket's descriptor, then libraries."""
+    descriptor, *libraries = sys.argv[1:]
+    channel = socket.socket(fileno=int(descriptor))
+    for module in _ALWAYS:
+        importlib.import_module(module)
+    ForkServer(channel, libraries).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""A run's journal: what happened, an event a line, written once and read by everybody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace.core.errors import UsageError, did_you_mean
+from headrace.core.states import State
+from headrace.sites.home import Home
+
+FILE = "events.jsonl"
+
+
+class Journal:
+    """The writer of one run's events."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._out = (folder / FILE).open("a", encoding="utf-8")
+
+    def write(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Append an event with the time of now, and return it with that time.
+
+        Raises:
+            OSError: The disk is full or the folder is gone.
+        """
+        whole = {"time": time.time(), **event}
+        self._out.write(json.dumps(whole, default=str) + "\n")
+        self._out.flush()
+        return whole
+
+    def close(self) -> None:
+        """Close the file."""
+        self._out.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run as its journal tells it."""
+
+    run_id: str
+    """The run's id."""
+    pipeline: str
+    """The pipeline's name."""
+    state: State
+    """Where it stands; a run whose process is gone without a last word was killed: CANCELLED."""
+    killed: bool
+    """Whether its process went without a last word."""
+    started: float
+    """When, in seconds since the epoch."""
+    seconds: float | None
+    """How long it took; None while it runs."""
+    parameters: dict[str, Any]
+    """The pipeline's parameters."""
+    folder: Path
+    """The run's folder."""
+
+
+def read_events(folder: Path) -> list[dict[str, Any]]:
+    """All whole events of a run; a line cut short by a crash is left out."""
+    path = folder / FILE
+    if not path.exists():
+        return []
+    return [event for line in path.read_bytes().splitlines() if (event := _event(line))]
+
+
+def follow(folder: Path, *, poll: float = 0.2) -> Iterator[dict[str, Any]]:
+    """Events as they come, until the run finishes or its process is gone.
+
+    Args:
+        folder: The run's folder.
+        poll: Seconds between two looks.
+    """
+    seen = 0
+    while True:
+        alive = _alive(folder)
+        events = read_events(folder)
+        yield from events[seen:]
+        seen = len(events)
+        if not alive or any(one["type"] == "run_finished" for one in events):
+            return
+        time.sleep(poll)
+
+
+def list_runs(home: Home) -> list[RunRecord]:
+    """Every run of this home, oldest first."""
+    folders = [one for one in home.runs.iterdir() if one.is_dir()] if home.runs.is_dir() else []
+    records = [record for folder in folders if (record := read_record(folder))]
+    return sorted(records, key=lambda one: one.started)
+
+
+def find_run(home: Home, text: str) -> RunRecord:
+    """The run that `text` means: an id, a unique beginning or part of one, or `latest`.
+
+    Raises:
+        UsageError: None or several runs fit.
+    """
+    runs = list_runs(home)
+    if text == "latest" and runs:
+        return runs[-1]
+    for matches in (
+        [one for one in runs if one.run_id == text],
+        [one for one in runs if one.run_id.startswith(text)],
+        [one for one in runs if text in one.run_id],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise UsageError(
+                f"{text!r} fits {len(matches)} runs.",
+                hint=f"say more of it: {', '.join(one.run_id for one in matches[-3:])}",
+            )
+    raise UsageError(
+        f"There is no run {text!r}.",
+        where=str(home.runs),
+        hint=did_you_mean(text, [one.run_id for one in runs[-20:]]) or "headrace runs",
+    )
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """The record of the run in `folder`, or None if it never started."""
+    events = read_events(folder)
+    start = next((one for one in events if one["type"] == "run_started"), None)
+    if start is None:
+        return None
+    end = next((one for one in reversed(events) if one["type"] == "run_finished"), None)
+    killed = end is None and not process_alive(start["pid"], start.get("pid_start"))
+    state = State(end["state"]) if end else State.CANCELLED if killed else State.RUNNING
+    last = events[-1]["time"] if killed else None
+    return RunRecord(
+        run_id=start["run"],
+        pipeline=start["pipeline"],
+        state=state,
+        killed=killed,
+        started=start["time"],
+        seconds=end["seconds"] if end else last and last - start["time"],
+        parameters=start["parameters"],
+        folder=folder,
+    )
+
+
+def process_start(pid: int) -> str | None:
+    """When a process started, in the kernel's own units, or None if it is not there.
+
+    Together with the id it names a process for good: ids are used again, pairs are not.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]
+
+
+def process_alive(pid: int, start: str | None) -> bool:
+    """Whether that very process still runs."""
+    if Path("/proc/self").exists():
+        now = process_start(pid)
+        return now is not None and (start is None or now == str(start))
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _alive(folder: Path) -> bool:
+    record = read_record(folder)
+    return record is not None and record.state is State.RUNNING
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None

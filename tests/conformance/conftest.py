@@ -1,0 +1,209 @@
+"""How a case of the conformance suite runs a pipeline: the only place that knows the runner.
+
+`run(pipeline, **arguments)` compiles the pipeline, runs it in a home of its own and gives the
+outcome back. `run.with_options(jobs=4)(pipeline)` passes options to the runner, and a second
+call in the same case shares the first one's home, as a second `headrace run` would.
+`project` is the same for code that lies in files, which a case edits between two runs.
+"""
+
+import importlib
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+
+from headrace.compiling.pipeline import compile_pipeline
+from headrace.running.run import RunResult, run_pipeline
+from headrace.sites.home import Home
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run came to, in plain values that a case can compare."""
+
+    result: RunResult
+    """What the runner returned."""
+    home: Home
+    """Where it ran."""
+
+    @property
+    def state(self) -> str:
+        return str(self.result.state)
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        return dict(self.result.outputs)
+
+    @property
+    def states(self) -> dict[str, str]:
+        """The state of every step that was not skipped, by its path."""
+        return {one.step: str(one.state) for one in self.result.steps if one.state != "skipped"}
+
+    @property
+    def skipped(self) -> set[str]:
+        """The paths of the skipped steps."""
+        return {one.step for one in self.result.steps if one.state == "skipped"}
+
+    @property
+    def problem(self) -> str:
+        """The whole text of the run's error: what, where, hint."""
+        return str(self.result.error)
+
+    def of(self, step: str) -> dict[str, Any]:
+        """The output parameters of a step."""
+        return dict(self._step(step).outputs["parameters"])
+
+    def artifacts_of(self, step: str) -> dict[str, list[dict[str, Any]]]:
+        """The output artifacts of a step."""
+        return dict(self._step(step).outputs["artifacts"])
+
+    def attempts(self, step: str) -> int:
+        return int(self._step(step).attempt)
+
+    def span(self, step: str) -> tuple[float, float]:
+        """When a step's first attempt started and when the step was over, in Unix seconds."""
+        mine = [event for event in self.result.events if event.get("step") == step]
+        start = min(event["time"] for event in mine if event["type"] == "step_started")
+        return start, max(event["time"] for event in mine if event["type"] == "step_finished")
+
+    def in_order(self, *steps: str) -> bool:
+        """Whether each step started only when the one before it was over."""
+        spans = [self.span(step) for step in steps]
+        return all(
+            before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False)
+        )
+
+    def text(self) -> str:
+        """Everything that the run left in its folder: journal, IR, logs."""
+        files = sorted(one for one in self.home.run(self.result.run_id).rglob("*"))
+        return "\n".join(one.read_text(errors="replace") for one in files if one.is_file())
+
+    def _step(self, step: str) -> Any:
+        found = [one for one in self.result.steps if one.step == step]
+        assert len(found) == 1, f"{step} among {[one.step for one in self.result.steps]}"
+        return found[0]
+
+
+@dataclass(kw_only=True)
+class Run:
+    """Runs pipelines in one home."""
+
+    home: Home
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, pipeline: Any, **arguments: Any) -> Outcome:
+        result = run_pipeline(compile_pipeline(pipeline), arguments, self.home, **self.options)
+        return Outcome(result=result, home=self.home)
+
+    def with_options(self, **options: Any) -> "Run":
+        return Run(home=self.home, options={**self.options, **options})
+
+
+@dataclass(kw_only=True)
+class Project:
+    """A project in files: `pipeline.py` with a pipeline named `main`, and what it imports."""
+
+    root: Path
+    run: Run
+    edits: int = 0
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file, dated later than anything before it, as an edit by hand would be."""
+        self.edits += 1
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        stamp = path.stat().st_mtime + 10 * self.edits
+        os.utime(path, (stamp, stamp))
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = (self.root / name).read_text()
+        assert text.count(old) == 1, f"{old!r} in {name}"
+        self.write(name, text.replace(old, new))
+
+    def __call__(self, **arguments: Any) -> Outcome:
+        """Import the pipeline afresh and run it."""
+        return self.with_options()(**arguments)
+
+    def with_options(self, **options: Any) -> Any:
+        def start(**arguments: Any) -> Outcome:
+            return self.run.with_options(**options)(self.load(), **arguments)
+
+        return start
+
+    def load(self) -> Any:
+        self.unload()
+        importlib.invalidate_caches()
+        return importlib.import_module("pipeline").main
+
+    def unload(self) -> None:
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(f"{self.root}{os.sep}"):
+                del sys.modules[name]
+
+    def start(self, **arguments: Any) -> "subprocess.Popen[bytes]":
+        """Start a run in a process of its own, for a case that kills it."""
+        script = (
+            "import sys, json\n"
+            "from pathlib import Path\n"
+            "from headrace.compiling.pipeline import compile_pipeline\n"
+            "from headrace.running.run import run_pipeline\n"
+            "from headrace.sites.home import Home\n"
+            "import pipeline\n"
+            "run_pipeline(compile_pipeline(pipeline.main), json.loads(sys.argv[2]),\n"
+            "             Home(root=Path(sys.argv[1])))\n"
+        )
+        (self.root.parent / "start.py").write_text(script)
+        import json
+
+        return subprocess.Popen(
+            [sys.executable, self.root.parent / "start.py", self.run.home.root,
+             json.dumps(arguments)],
+            env={**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"},
+            cwd=self.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+def local_path(artifact: dict[str, Any]) -> Path:
+    """The file or folder that a local artifact names."""
+    uri = artifact["uri"]
+    return Path(urlparse(uri).path if uri.startswith("file://") else uri)
+
+
+@pytest.fixture(name="local_path")
+def local_path_of_an_artifact() -> Any:
+    return local_path
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(home=Home(root=tmp_path / ".headrace").ensure())
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Project]:
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "pyproject.toml").write_text('[project]\nname = "case"\nversion = "0"\n')
+    monkeypatch.syspath_prepend(str(root))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    made = Project(root=root, run=run)
+    yield made
+    made.unload()
+
+
+@pytest.fixture
+def meeting_place(tmp_path: Path) -> str:
+    """An empty folder where steps can see one another."""
+    place = tmp_path / "meeting"
+    place.mkdir()
+    return str(place)
