@@ -2,7 +2,8 @@
 
 `run(pipeline, **arguments)` compiles the pipeline, runs it in a home of its own and gives the
 outcome back. `run.with_options(jobs=4)(pipeline)` passes options to the runner, and a second
-call in the same case shares the first one's home, as a second `headrace run` would.
+call in the same case shares the first one's home, as a second `headrace run` would. Steps
+are always run, unless the case asks for `cached_run`.
 `project` is the same for code that lies in files, which a case edits between two runs.
 """
 
@@ -53,8 +54,8 @@ class Outcome:
 
     @property
     def problem(self) -> str:
-        """The whole text of the run's error: what, where, hint."""
-        return str(self.result.error)
+        """The whole text of the run's error: what, where, hint, traceback."""
+        return "\n".join(str(part) for part in (self.result.error or {}).values())
 
     def of(self, step: str) -> dict[str, Any]:
         """The output parameters of a step."""
@@ -100,7 +101,9 @@ class Run:
 
     def __call__(self, pipeline: Any, **arguments: Any) -> Outcome:
         result = run_pipeline(compile_pipeline(pipeline), arguments, self.home, **self.options)
-        return Outcome(result=result, home=self.home)
+        outcome = Outcome(result=result, home=self.home)
+        print(f"{outcome.state}: {outcome.states} {outcome.problem}")  # shown when a case fails
+        return outcome
 
     def with_options(self, **options: Any) -> "Run":
         return Run(home=self.home, options={**self.options, **options})
@@ -158,7 +161,7 @@ class Project:
             "from headrace.sites.home import Home\n"
             "import pipeline\n"
             "run_pipeline(compile_pipeline(pipeline.main), json.loads(sys.argv[2]),\n"
-            "             Home(root=Path(sys.argv[1])))\n"
+            "             Home(root=Path(sys.argv[1])), record=False)\n"
         )
         (self.root.parent / "start.py").write_text(script)
         import json
@@ -184,19 +187,27 @@ def local_path_of_an_artifact() -> Any:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(home=Home(root=tmp_path / ".headrace").ensure())
+    """Runs pipelines in a home of the case's own, every step anew."""
+    home = Home(root=tmp_path / ".headrace").ensure()
+    return Run(home=home, options={"use_cache": False, "record": False})
+
+
+@pytest.fixture
+def cached_run(run: Run) -> Run:
+    """Runs pipelines in that same home, reusing what can be reused."""
+    return run.with_options(use_cache=True)
 
 
 @pytest.fixture
 def project(
-    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cached_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Project]:
     root = tmp_path / "project"
     root.mkdir()
     (root / "pyproject.toml").write_text('[project]\nname = "case"\nversion = "0"\n')
     monkeypatch.syspath_prepend(str(root))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    made = Project(root=root, run=run)
+    made = Project(root=root, run=cached_run)
     yield made
     made.unload()
 

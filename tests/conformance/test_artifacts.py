@@ -165,25 +165,6 @@ def test_paths_instead_of_artifacts(run):
     assert outcome.artifacts_of("write")["data"][0]["type"] == "system.Dataset"
 
 
-def test_a_parameter_may_be_read_through_a_path(run):
-    """`InputPath(str)` is the path of a file that holds the parameter's text."""
-
-    @dsl.component
-    def say() -> str:
-        return "it's\ntext"
-
-    @dsl.component
-    def look(text: InputPath(str)) -> str:
-        with open(text) as file:
-            return file.read()
-
-    @dsl.pipeline
-    def through() -> str:
-        return look(text=say().output).output
-
-    assert run(through).outputs["Output"] == "it's\ntext"
-
-
 def test_an_artifact_returned_from_the_function(run):
     """A component may build its artifact itself, at `dsl.get_uri()`, and return it."""
 

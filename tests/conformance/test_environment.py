@@ -254,7 +254,7 @@ def test_the_workspace_is_shared_by_all_steps_of_a_run(run):
     assert [outcome.of(step)["Output"] for step in [*steps, "last"]] == ["it's here"] * 4
 
 
-def test_each_run_has_its_own_workspace(run):
+def test_each_run_has_its_own_workspace(cached_run):
     """A second run of the same pipeline starts with an empty workspace and fills it itself:
     no step is reused whose work lay in a folder that is gone."""
 
@@ -264,7 +264,7 @@ def test_each_run_has_its_own_workspace(run):
         return pair(found=made.output, text=get(path=NOTE).after(made).output).output
 
     for _ in range(2):
-        assert run(working).outputs == {"Output": {"found": "found []", "text": "x"}}
+        assert cached_run(working).outputs == {"Output": {"found": "found []", "text": "x"}}
 
 
 @dsl.component

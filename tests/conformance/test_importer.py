@@ -101,7 +101,7 @@ def test_importing_in_a_loop(run, tmp_path):
 
 
 @pytest.mark.parametrize("reimport", [True, False])
-def test_a_changed_file_is_a_changed_input(run, tmp_path, reimport):
+def test_a_changed_file_is_a_changed_input(cached_run, tmp_path, reimport):
     """What reads an imported file is reused while the file's content is the same, and run
     again when it is not, wherever the importer's own record comes from."""
     file = tmp_path / "data.txt"
@@ -112,11 +112,11 @@ def test_a_changed_file_is_a_changed_input(run, tmp_path, reimport):
         made = dsl.importer(artifact_uri=uri, artifact_class=Dataset, reimport=reimport)
         return read(data=made.output).output
 
-    assert run(imports, uri=str(file)).outputs == {"Output": "first"}
-    again = run(imports, uri=str(file))
+    assert cached_run(imports, uri=str(file)).outputs == {"Output": "first"}
+    again = cached_run(imports, uri=str(file))
     assert (again.outputs, again.states["read"]) == ({"Output": "first"}, "reused")
     file.write_text("other")
-    changed = run(imports, uri=str(file))
+    changed = cached_run(imports, uri=str(file))
     assert (changed.outputs, changed.states["read"]) == ({"Output": "other"}, "succeeded")
 
 

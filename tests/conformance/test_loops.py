@@ -121,11 +121,11 @@ def test_fields_of_several_types(run):
     @dsl.pipeline
     def loop(rows: List[dict]):
         with dsl.ParallelFor(rows) as row:
-            mixed(name=row.name, rate=row.rate, layers=row.layers, extra=row.extra)
+            mixed(name=row.label, rate=row.rate, layers=row.layers, extra=row.extra)
 
     rows = [
-        {"name": "it's", "rate": 1, "layers": [64, 32], "extra": {"drop": 0.5}},
-        {"name": "3", "rate": 1e-5, "layers": [], "extra": {}},
+        {"label": "it's", "rate": 1, "layers": [64, 32], "extra": {"drop": 0.5}},
+        {"label": "3", "rate": 1e-5, "layers": [], "extra": {}},
     ]
     assert outputs_of(run(loop, rows=rows), "for-loop-1/0/mixed", "for-loop-1/1/mixed") == [
         "it's 1.0 [64, 32] {'drop': 0.5}", "3 1e-05 [] {}",
@@ -324,7 +324,7 @@ def test_a_loop_in_a_condition(run):
         with dsl.Else():
             say(text="no")
 
-    inside = "condition-branches-1/condition-2/for-loop-4"
+    inside = "condition-branches-1/condition-4/for-loop-3"
     assert run(loop, go="it's").states.keys() == {f"{inside}/0/say", f"{inside}/1/say"}
     assert run(loop, go="x").states.keys() == {"condition-branches-1/condition-5/say-2"}
 

@@ -6,6 +6,8 @@ import pytest
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
 
+from headrace.core.errors import HeadraceError
+
 
 @dsl.component
 def say(text: str) -> str:
@@ -89,7 +91,7 @@ def test_the_consumer_waits_for_the_branch(run):
 
 
 def test_one_of_decides_another_condition(run):
-    """A OneOf is a value like any other: a condition can ask it."""
+    """A condition can ask a task that took the OneOf."""
 
     @dsl.pipeline
     def twice(coin: str) -> str:
@@ -97,7 +99,8 @@ def test_one_of_decides_another_condition(run):
             a = say(text="yes")
         with dsl.Else():
             b = say(text="no")
-        with dsl.If(dsl.OneOf(a.output, b.output) == "no"):
+        first = say(text=dsl.OneOf(a.output, b.output))
+        with dsl.If(first.output == "no"):
             c = say(text="was no")
         with dsl.Else():
             d = say(text="was yes")
@@ -105,6 +108,29 @@ def test_one_of_decides_another_condition(run):
 
     assert run(twice, coin="it's").outputs == {"Output": "was yes"}
     assert run(twice, coin="its").outputs == {"Output": "was no"}
+
+
+def test_a_condition_on_the_one_of_itself_is_not_silently_false(run):
+    """KFP's compiler drops the OneOf that only a condition asks: the compiled pipeline refers
+    to an output that nothing makes. That is an error, and never two branches not taken."""
+
+    @dsl.pipeline
+    def twice(coin: str):
+        with dsl.If(coin == "x"):
+            a = say(text="yes")
+        with dsl.Else():
+            b = say(text="no")
+        with dsl.If(dsl.OneOf(a.output, b.output) == "no"):
+            say(text="was no")
+
+    try:
+        outcome = run(twice, coin="x")
+    except HeadraceError as error:
+        problem = str(error)
+    else:
+        assert outcome.state == "failed"
+        problem = outcome.problem
+    assert "oneof-1" in problem
 
 
 def test_one_of_within_a_branch(run):

@@ -165,7 +165,7 @@ def test_text_made_of_other_values(run):
         return 7
 
     @dsl.pipeline
-    def plain(text: str, count: int, flag: bool, items: List[int]) -> NamedTuple(
+    def plain(text: str, count: int, flag: bool, items: list) -> NamedTuple(
         "Outputs", path=str, flag=str, items=str, made=str
     ):
         made = number()
@@ -179,6 +179,19 @@ def test_text_made_of_other_values(run):
     outputs = run(plain, text=tricky, count=3, flag=True, items=[1, 2]).outputs
     assert json.loads(outputs.pop("items")) == [1, 2]
     assert outputs == {"path": f"{tricky}/3/{{x}}", "flag": "<true>", "made": "n=7"}
+
+
+def test_text_that_kfp_leaves_unfinished_is_refused(run):
+    """KFP's compiler does not see a parameter typed `List[int]` within a text, and leaves a
+    mark of its own there. That is an error when the pipeline is compiled, and never a step
+    that works on the mark."""
+
+    @dsl.pipeline
+    def unfinished(items: List[int]) -> str:
+        return say(text=f"{items}").output
+
+    with pytest.raises(UsageError, match="items"):
+        run(unfinished, items=[1])
 
 
 def test_text_made_of_other_values_inside_a_list_or_dict(run):
@@ -302,7 +315,6 @@ def test_an_output_of_the_wrong_type_fails_the_step(run):
         ({"text": "x", "cuont": 1}, "count"),
         ({"text": "x", "count": "many"}, "count"),
         ({"text": "x", "items": {"a": 1}}, "items"),
-        ({"text": 5}, "text"),
         ({"text": "x", "count": 1.5}, "count"),
         ({"text": "x", "flag": 1}, "flag"),
     ],

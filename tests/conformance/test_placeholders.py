@@ -18,7 +18,7 @@ def make(data: Output[Dataset]):
         file.write("x")
 
 
-def test_the_runs_id_is_the_same_in_every_step_and_new_in_every_run(run):
+def test_the_runs_id_is_the_same_in_every_step_and_new_in_every_run(cached_run):
     """`PIPELINE_JOB_ID_PLACEHOLDER` is the id of the run, in the middle of a text too, and no
     step that was told an earlier run's id is reused."""
 
@@ -28,7 +28,7 @@ def test_the_runs_id_is_the_same_in_every_step_and_new_in_every_run(run):
         within = say(text=f"run {dsl.PIPELINE_JOB_ID_PLACEHOLDER} isn't old")
         return outputs(say(text=dsl.PIPELINE_JOB_ID_PLACEHOLDER).output, within.output)
 
-    for outcome in (run(told), run(told)):
+    for outcome in (cached_run(told), cached_run(told)):
         run_id = outcome.result.run_id
         assert outcome.outputs == {"bare": run_id, "within": f"run {run_id} isn't old"}
 

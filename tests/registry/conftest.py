@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from headrace.registry import database
 from headrace.sites.home import Home
 

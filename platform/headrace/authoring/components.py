@@ -11,8 +11,8 @@ from importlib import import_module
 from textwrap import dedent
 from typing import Any
 
-from headrace.executing.sdk import dsl
 from headrace.core.errors import UsageError
+from headrace.executing.sdk import dsl
 
 IMAGES = {"python": "headrace/python", "spark": "headrace/spark", "ray": "headrace/ray"}
 """The image of each engine; a site may serve them from a registry of its own."""

@@ -11,12 +11,12 @@ from typing import Any, overload
 
 from headrace.authoring import components
 from headrace.authoring.code import StepCode, step_code
-from headrace.executing.sdk import PythonComponent
 from headrace.core.errors import UsageError
 from headrace.engines.ray import RaySpec
 from headrace.engines.spark import SparkSpec
 from headrace.executing.annotations import resolved_signature
 from headrace.executing.entry import FUNCTION_ATTRIBUTE
+from headrace.executing.sdk import PythonComponent
 
 Function = Callable[..., Any]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -22,6 +24,17 @@ def out() -> Console:
 def err() -> Console:
     """For progress and errors: standard error."""
     return _console(sys.stderr)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show what takes long, on a terminal and only until it is there."""
+    console = err()
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(text):
+        yield
 
 
 def _console(stream: TextIO) -> Console:

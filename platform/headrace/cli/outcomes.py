@@ -37,14 +37,16 @@ class Decision:
     """Whether the alias moved."""
     alias: str
     """The alias at stake."""
-    gate: str
-    """The expression."""
     model: str
-    """`NAME/VERSION`, or empty if the decision does not tell."""
+    """`NAME/VERSION`, the version that asked for it."""
+    gate: str
+    """The expression; empty for none."""
+    reasons: tuple[str, ...]
+    """The comparisons that decided, with their figures."""
     figures: Mapping[str, Any]
-    """The values that the expression was judged on."""
-    reason: str
-    """In words, where the gate gave some."""
+    """The value of each name in the gate."""
+    champion: int | None
+    """The version that held the alias before; None if there was none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,18 +108,17 @@ def step_versions(step: StepView) -> Iterator[ModelVersion]:
 def decision(step: StepView) -> Decision | None:
     """The decision of a promotion step, or None for any other step."""
     found = _mapping(step.outputs.get("decision"))
-    if not found and "promoted" in step.outputs:
-        found = step.outputs
-    if "promoted" not in found:
+    if "promoted" not in found or "alias" not in found:
         return None
-    match = _VERSION.match(str(found.get("version") or step.parameters.get("version") or ""))
+    champion = found.get("champion")
     return Decision(
-        promoted=str(found["promoted"]).lower() == "true",
-        alias=str(found.get("alias") or step.parameters.get("alias") or "champion"),
-        gate=str(found.get("gate") or step.parameters.get("gate") or ""),
-        model=f"{match['name']}/{match['version']}" if match else "",
+        promoted=bool(found["promoted"]),
+        alias=str(found["alias"]),
+        model=f"{found.get('name', '')}/{found.get('version', '')}",
+        gate=str(found.get("gate") or ""),
+        reasons=tuple(map(str, found.get("reasons") or ())),
         figures=_mapping(found.get("figures")),
-        reason=str(found.get("reason") or ""),
+        champion=None if champion is None else int(champion),
     )
 
 

@@ -215,9 +215,13 @@ def _run_started(event: Event) -> RunView:
 
 
 def _run_finished(view: RunView, event: Event) -> RunView:
+    state = State(event["state"])
+    # What is still planned when all went well was in a loop over nothing.
+    steps = tuple(one for one in view.steps if one.state is not State.PENDING)
     return replace(
         view,
-        state=State(event["state"]),
+        state=state,
+        steps=steps if state.good else view.steps,
         seconds=event.get("seconds"),
         error=Failure.read(event.get("error")),
         outputs=event.get("outputs") or {},
@@ -274,7 +278,13 @@ def _with_step(view: RunView, step: StepView) -> RunView:
     if was is not None and was.state is not State.PENDING:
         steps = tuple(step if one is was else one for one in view.steps)
         return replace(view, steps=steps)
-    others = [one for one in view.steps if one is not was]
+    template = "/".join(part for part in step.step.split("/") if not part.isdigit())
+    others = [
+        one
+        for one in view.steps
+        # The first iteration of a loop takes the place of the planned step that stood for all.
+        if one is not was and not (one.state is State.PENDING and one.step == template)
+    ]
     begun = [one for one in others if one.state is not State.PENDING]
     waiting = [one for one in others if one.state is State.PENDING]
     if step.state is State.PENDING:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from headrace.cli.options import shown
+from headrace.cli.outcomes import outcomes
 from headrace.cli.progress import RunView, fold
 from headrace.cli.render.summary import Surroundings, summary
 from headrace.sites.home import Home
 from headrace.sites.journal import process_alive, read_events
+
+if TYPE_CHECKING:
+    from headrace.serving.records import ServerRecord
 
 _SCREEN = (24, 30)
 """A summary fits the smaller of screens; it takes no more than the larger one has."""
@@ -32,7 +37,28 @@ def print_summary(view: RunView, home: Home, console: Console) -> None:
     if console.is_terminal:
         height = min(max(console.size.height, _SCREEN[0]), _SCREEN[1]) - 1
     around = Surroundings(
-        folder=shown(home.run(view.run)), now=time.time(), height=height, calls=()
+        folder=shown(home.run(view.run)),
+        now=time.time(),
+        height=height,
+        calls=calls(view, home),
     )
     # Lines to paste must stay whole: the terminal wraps them, not we.
     console.print(summary(view, around), crop=False)
+
+
+def calls(view: RunView, home: Home) -> list[str]:
+    """Lines to paste that ask the run's endpoint for a prediction; none if it is down by now."""
+    urls = {one.url for one in outcomes(view).endpoints}
+    if not urls or not home.servers.is_dir():
+        return []
+    from headrace.serving.local import running
+
+    return [line for one in running(home) if one.endpoint in urls for line in call_lines(one)]
+
+
+def call_lines(server: ServerRecord) -> list[str]:
+    """A call of one server, broken where a shell lets it be broken."""
+    from headrace.serving.examples import example_request
+
+    head, mark, body = example_request(server).partition(" -d ")
+    return [f"{head} \\", f"  -d {body}"] if mark else [head]

@@ -87,11 +87,11 @@ def _files(folder: Path) -> list[Path]:
         return [folder]
     kept: list[Path] = []
     for place, folders, files in os.walk(folder):
-        folders[:] = [one for one in folders if one not in _LEFT_OUT and not one.endswith(".egg-info")]
+        folders[:] = [
+            one for one in folders if one not in _LEFT_OUT and not one.endswith(".egg-info")
+        ]
         kept += [Path(place) / one for one in files if not one.endswith((".pyc", ".pyo"))]
-    return [
-        one for one in kept if one.is_file() and not one.is_symlink() and not _is_compiled(one)
-    ]
+    return [one for one in kept if one.is_file() and not one.is_symlink() and not _is_compiled(one)]
 
 
 def _is_compiled(file: Path) -> bool:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.executing import sdk  # noqa: F401  (KFP's SDK, before the user's module imports it)
 from headrace.authoring.code import module_name, source_root
 from headrace.core.errors import HeadraceError, UsageError, did_you_mean
+from headrace.executing import sdk  # noqa: F401  (KFP's SDK, before the user's module imports it)
 from headrace.executing.failures import foreign
 
 PIPELINE_FILE = "pipeline.py"

@@ -12,12 +12,11 @@ from typing import Any
 import yaml
 
 from headrace.authoring.code import project_code, source_root
-from headrace.executing import sdk  # noqa: F401  (KFP without its client)
 from headrace.authoring.components import read_program
 from headrace.compiling.bundle import Bundle, make_bundle
 from headrace.compiling.locate import PipelineSource, find_pipeline, load_pipeline
 from headrace.core.errors import UsageError
-from headrace.core.expressions import compile_expression
+from headrace.executing import sdk  # noqa: F401  (KFP without its client)
 
 __all__ = ["Compiled", "ParameterSpec", "compile_pipeline", "find_pipeline", "read_compiled"]
 
@@ -107,26 +106,22 @@ def read_compiled(path: Path) -> Compiled:
             where=str(path),
             hint="compile one: headrace compile pipelines/NAME -o FILE",
         )
-    platforms = next((one["platforms"] for one in known if "platforms" in one), {})
+    platforms: dict[str, Any] = next((one["platforms"] for one in known if "platforms" in one), {})
     return _compiled(ir, platforms, None, text)
 
 
 def _compile(pipeline: Any, file: Path) -> Compiled:
     # The specification is a protobuf message that the component owns, and KFP's own writer
-    # turns it into the file: only what KFP gets wrong is put right in between.
+    # turns it into the file: only the code's digest is added in between.
     writer = import_module("kfp.compiler.pipeline_spec_builder")
     spec = type(pipeline.pipeline_spec)()
     spec.CopyFrom(pipeline.pipeline_spec)
     root = source_root(file)
     bundle = make_bundle(root, _code_folder(file, root), _imported_modules(spec, root))
-    for component in [spec.root, *spec.components.values()]:
-        for task in component.dag.tasks.values():
-            if task.trigger_policy.condition:
-                expression = compile_expression(task.trigger_policy.condition)
-                task.trigger_policy.condition = expression.cel
     for executor in spec.deployment_spec["executors"].values():
         if "container" in executor and read_program(_plain(executor["container"])):
-            executor["container"].update({"env": [{"name": CODE_VARIABLE, "value": bundle.digest}]})
+            known = executor["container"].get_or_create_list("env")
+            known.add_struct().update({"name": CODE_VARIABLE, "value": bundle.digest})
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "pipeline.yaml"
         writer.write_pipeline_spec_to_file(

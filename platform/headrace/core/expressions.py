@@ -5,9 +5,9 @@ Conditions come out of KFP's compiler in the Common Expression Language, with `&
 `!` and operands such as `inputs.parameter_values['pipelinechannel--x']`. Both are parsed
 to the same tree; nothing is ever handed to Python's `eval`.
 
-KFP writes a string constant into its condition without escaping it, so that `it's`
-arrives as `'it's'`. A quote therefore closes a string only where something that can
-follow a string follows it; `Expression.cel` writes the condition back with the escape.
+KFP's own compiler writes a string constant into its condition without escaping it, so
+that `it's` arrives as `'it's'`. A quote therefore closes a string only where something
+that can follow a string follows it.
 """
 
 from __future__ import annotations
@@ -91,11 +91,6 @@ class Expression:
     def names(self) -> frozenset[str]:
         """Every name that the expression refers to."""
         return frozenset(_names(self.tree))
-
-    @property
-    def cel(self) -> str:
-        """The expression in the Common Expression Language, strings escaped."""
-        return _cel(self.tree)
 
     def evaluate(self, values: Mapping[str, object], *, waive: Collection[str] = ()) -> Any:
         """The value, given one for each name.
@@ -322,32 +317,3 @@ def _names(node: Node) -> Iterator[str]:
             yield from _names(right)
         case Literal():
             pass
-
-
-def _cel(node: Node) -> str:
-    match node:
-        case Literal(bool() as value):
-            return str(value).lower()
-        case Literal(str() as value):
-            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-            return "'" + escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") + "'"
-        case Literal(value):
-            return repr(value)
-        case Name(path) if path.startswith("inputs.parameter_values."):
-            return f"inputs.parameter_values['{path.removeprefix('inputs.parameter_values.')}']"
-        case Name(path):
-            return path
-        case Unary(op, operand) if op in _CASTS:
-            return f"{op}({_cel(operand)})"
-        case Unary(op, operand):
-            return f"{op}({_cel(operand)})"
-        case Binary("&&", left, right):
-            return f"{_cel(left)} && {_cel(right)}"
-        case Binary("||", left, right):
-            return f"({_cel(left)} || {_cel(right)})"
-        case Binary(op, left, right):
-            return f"{_cel_operand(left)} {op} {_cel_operand(right)}"
-
-
-def _cel_operand(node: Node) -> str:
-    return f"({_cel(node)})" if isinstance(node, Binary) else _cel(node)

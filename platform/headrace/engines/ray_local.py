@@ -122,7 +122,7 @@ class Group:
                     if not results[rank][0]:
                         raise WorkerRaised(rank, results[rank][1])
                     continue
-                rank = running.pop(ready)  # type: ignore[call-overload]
+                rank = running.pop(ready)
                 workers[rank].join()
                 code = workers[rank].exitcode
                 if rank not in results and pipes[rank].poll():

@@ -89,5 +89,7 @@ def explain(error: BaseException) -> str | None:
     if not type(error).__module__.startswith(("pyspark.", "py4j.")):
         return None
     lines = str(error).split("JVM stacktrace:")[0].strip().splitlines()
-    kept = [line.rstrip() for line in lines if not line.lstrip().startswith(("'", "+-", ":-", "at "))]
+    kept = [
+        line.rstrip() for line in lines if not line.lstrip().startswith(("'", "+-", ":-", "at "))
+    ]
     return "\n".join(kept[:4])

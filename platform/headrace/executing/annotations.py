@@ -38,9 +38,7 @@ def resolved_signature(function: Callable[..., Any], *, session: bool) -> inspec
 
 def _resolved(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-        raise _wrong(
-            function, f"takes {parameter}, but a step's inputs must be named one by one"
-        )
+        raise _wrong(function, f"takes {parameter}, but a step's inputs must be named one by one")
     if parameter.annotation is parameter.empty:
         raise _wrong(
             function,

@@ -82,7 +82,16 @@ def _execute(job: Mapping[str, Any]) -> None:
     sys.modules["ephemeral_component"] = module
     spec.loader.exec_module(module)
     function = getattr(module, job["function"])
-    Executor(executor_input=job["executor_input"], function_to_execute=function).execute()
+
+    class WithEmptyLists(Executor):  # type: ignore[misc]
+        """KFP's executor hands over None where a list of artifacts has no items."""
+
+        def get_input_artifact(self, name: str) -> Any:
+            given = self.executor_input["inputs"]["artifacts"]
+            empty = name in given and not given[name]["artifacts"]
+            return [] if empty else super().get_input_artifact(name)
+
+    WithEmptyLists(executor_input=job["executor_input"], function_to_execute=function).execute()
 
 
 def _host(argv: list[str]) -> int:

@@ -275,9 +275,7 @@ def _revision(connection: sqlite3.Connection, path: Path, revisions: Revisions) 
 
 
 def _backup_hint(path: Path) -> str:
-    backups = sorted(
-        path.parent.glob(f"{path.name}.bak-*"), key=lambda file: file.stat().st_mtime
-    )
+    backups = sorted(path.parent.glob(f"{path.name}.bak-*"), key=lambda file: file.stat().st_mtime)
     return f"go back to the backup {backups[-1]}" if backups else ""
 
 

@@ -19,7 +19,7 @@ from headrace.core.states import State
 from headrace.registry.journal import Event
 
 RUN_TAG = "headrace.run"
-STEP_TAG = "headrace.executing"
+STEP_TAG = "headrace.step"
 FINGERPRINT_TAG = "headrace.fingerprint"
 STATE_TAG = "headrace.state"
 
@@ -35,7 +35,10 @@ _STATUSES = {
     State.CANCELLED: "KILLED",
     State.SKIPPED: "FINISHED",
 }
-_DATASETS = ("system.Dataset", "system.Artifact")
+_DATASETS = {
+    "inputs": ("system.Dataset", "system.Artifact"),  # what is imported may have no closer type
+    "outputs": ("system.Dataset",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +86,7 @@ def parameters(values: Mapping[str, object]) -> dict[str, str]:
 def metrics(values: Mapping[str, object]) -> dict[str, float]:
     """The numbers among `values`, under names that MLflow takes."""
     return {
-        key(name): float(value)
-        for name, value in values.items()
-        if isinstance(value, int | float)
+        key(name): float(value) for name, value in values.items() if isinstance(value, int | float)
     }
 
 
@@ -104,7 +105,7 @@ def run_tags(event: Event) -> dict[str, str]:
         "headrace.code_digest": event.get("code_digest"),
         "headrace.version": _version(),
         "headrace.host": socket.gethostname(),
-        "mlflow.user": _user(),
+        "mlflow.user": user(),
         "mlflow.source.name": event.get("source"),
         "mlflow.source.type": "PROJECT",
         "mlflow.source.git.commit": git.get("commit"),
@@ -129,7 +130,7 @@ def step_tags(event: Event, *, run: str, parent: str) -> dict[str, str]:
         "headrace.engine": event.get("engine"),
         "headrace.attempts": event.get("attempt"),
         FINGERPRINT_TAG: event.get("fingerprint"),
-        "mlflow.user": _user(),
+        "mlflow.user": user(),
         "mlflow.parentRunId": parent,
         "mlflow.source.name": event.get("name"),
         "mlflow.source.type": "PROJECT",
@@ -148,8 +149,10 @@ def end_tags(event: Event) -> dict[str, str]:
         "headrace.error": error.get("what"),
         "headrace.error_hint": error.get("hint"),
     }
-    named = outputs.get("parameters", outputs) if isinstance(outputs, Mapping) else {}
-    tags |= {f"headrace.output.{name}": value for name, value in named.items()}
+    if not {"parameters", "artifacts"} & outputs.keys():  # a pipeline's outputs come unsorted
+        outputs = {"parameters": outputs}
+    for name, value in (outputs.get("parameters") or {}).items():
+        tags[f"headrace.output.{name}"] = value
     for name, artifacts in (outputs.get("artifacts") or {}).items():
         places = [f"{one.get('uri')} {one.get('digest') or ''}".strip() for one in artifacts]
         tags[f"headrace.output.{name}"] = ", ".join(places)
@@ -165,7 +168,7 @@ def datasets(event: Event, side: str) -> list[DatasetUse]:
         _dataset_use(name, artifact, side.removesuffix("s"))
         for name, artifacts in named.items()
         for artifact in artifacts
-        if artifact.get("type", "system.Artifact").partition("@")[0] in _DATASETS
+        if artifact.get("type", "system.Artifact").partition("@")[0] in _DATASETS[side]
     ]
 
 
@@ -213,7 +216,8 @@ def _version() -> str | None:
         return None
 
 
-def _user() -> str:
+def user() -> str:
+    """Name of the user whose process this is."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a user id without a name, as in some containers

@@ -22,15 +22,19 @@ from typing import Any
 import numpy as np
 import yaml
 
-from headrace.core.errors import EnvironmentProblem, UsageError, did_you_mean
+from headrace.core.errors import (
+    EnvironmentProblem,
+    HeadraceError,
+    UsageError,
+    did_you_mean,
+)
 
 VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)/?")
 ALIAS_URI = re.compile(r"models:/(?P<name>[^/@]+)(@|/|$)")
 
 # Flavors whose prediction for a row never depends on the rows beside it.
 ROWWISE_LOADERS = frozenset(
-    f"mlflow.{flavor}"
-    for flavor in ("sklearn", "pytorch", "xgboost", "lightgbm", "catboost")
+    f"mlflow.{flavor}" for flavor in ("sklearn", "pytorch", "xgboost", "lightgbm", "catboost")
 )
 NUMPY_TYPES = {
     "boolean": np.dtype(bool),
@@ -180,6 +184,12 @@ def load(
     )
 
 
+def read_card(folder: Path) -> tuple[Signature, dict[str, Any] | None]:
+    """The signature and the input example of a model's folder, without opening the model."""
+    meta = _read_meta(folder)
+    return _signature(meta), _example(folder, meta)
+
+
 def model_folder(uri: str, tracking_uri: str) -> Path:
     """Where the files of a version (or of a model's folder) lie on this machine.
 
@@ -202,9 +212,7 @@ def model_folder(uri: str, tracking_uri: str) -> Path:
     from mlflow.exceptions import MlflowException
 
     try:
-        return Path(
-            download_artifacts(artifact_uri=uri, tracking_uri=tracking_uri)
-        ).resolve()
+        return Path(download_artifacts(artifact_uri=uri, tracking_uri=tracking_uri)).resolve()
     except MlflowException as error:
         raise _registry_error(error, uri, tracking_uri) from error
 
@@ -215,9 +223,7 @@ def resolve_alias(tracking_uri: str, name: str, alias: str) -> tuple[str, str]:
     from mlflow.exceptions import MlflowException
 
     try:
-        found = MlflowClient(tracking_uri, tracking_uri).get_model_version_by_alias(
-            name, alias
-        )
+        found = MlflowClient(tracking_uri, tracking_uri).get_model_version_by_alias(name, alias)
     except MlflowException as error:
         raise _registry_error(error, f"models:/{name}@{alias}", tracking_uri) from error
     return str(found.version), f"models:/{name}/{found.version}"
@@ -228,22 +234,15 @@ def _registry_error(error: Exception, uri: str, tracking_uri: str) -> Exception:
         "RESOURCE_DOES_NOT_EXIST",
         "INVALID_PARAMETER_VALUE",
     ):
-        return EnvironmentProblem(
-            f"The registry cannot be read: {error}", where=tracking_uri
-        )
+        return EnvironmentProblem(f"The registry cannot be read: {error}", where=tracking_uri)
     from mlflow import MlflowClient
 
     match = ALIAS_URI.match(uri)
     name = match["name"] if match else uri
     known = [
-        model.name
-        for model in MlflowClient(tracking_uri, tracking_uri).search_registered_models()
+        model.name for model in MlflowClient(tracking_uri, tracking_uri).search_registered_models()
     ]
-    hint = (
-        did_you_mean(name, known)
-        if name not in known
-        else "See its versions and aliases."
-    )
+    hint = did_you_mean(name, known) if name not in known else "See its versions and aliases."
     return UsageError(f"The registry has no {uri}.", where=tracking_uri, hint=hint)
 
 
@@ -251,9 +250,7 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     meta: dict[str, Any] = yaml.safe_load((folder / "MLmodel").read_text())
     if "python_function" not in meta.get("flavors", {}):
         hint = "Save it with a flavor that mlflow.pyfunc.load_model can open."
-        raise UsageError(
-            "The model has no python_function flavor.", where=str(folder), hint=hint
-        )
+        raise UsageError("The model has no python_function flavor.", where=str(folder), hint=hint)
     return meta
 
 
@@ -280,9 +277,7 @@ def _field(told: Mapping[str, Any]) -> Field:
         return Field(name=name, dtype=spec["dtype"], shape=tuple(spec["shape"]))
     shape = tuple(told["shape"] or ()) if "shape" in told else (-1,)
     required, default = bool(told.get("required", True)), told.get("default")
-    return Field(
-        name=name, dtype=told["type"], shape=shape, required=required, default=default
-    )
+    return Field(name=name, dtype=told["type"], shape=shape, required=required, default=default)
 
 
 def _example(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -316,9 +311,7 @@ def as_column(values: list[Any], dtype: str) -> Any:
     return np.array(values, dtype=target)
 
 
-def _open_torch(
-    folder: Path, pyfunc: Mapping[str, Any], signature: Signature
-) -> Predict | None:
+def _open_torch(folder: Path, pyfunc: Mapping[str, Any], signature: Signature) -> Predict | None:
     """The torch module called as MLflow's wrapper calls it, without MLflow; None if not sure."""
     if pyfunc["loader_module"] != "mlflow.pytorch" or os.environ.get(
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true"
@@ -326,9 +319,7 @@ def _open_torch(
         return None
     numeric = all(one.dtype in NUMPY_TYPES and one.required for one in signature.inputs)
     table = signature.kind is Kind.COLUMNS and numeric
-    array = signature.kind is Kind.TENSORS and [
-        one.name for one in signature.inputs
-    ] == [None]
+    array = signature.kind is Kind.TENSORS and [one.name for one in signature.inputs] == [None]
     if not (table or array) or any(one.dtype == "datetime" for one in signature.inputs):
         return None
     import torch
@@ -343,19 +334,13 @@ def _open_torch(
     if module is None or "pytorch_forecasting" in sys.modules:
         return None
 
-    def run(
-        data: np.ndarray[Any, Any], params: Mapping[str, Any] | None
-    ) -> np.ndarray[Any, Any]:
+    def run(data: np.ndarray[Any, Any], params: Mapping[str, Any] | None) -> np.ndarray[Any, Any]:
         if params and "device" in params:
-            raise ValueError(
-                "The device is chosen when the model is loaded, not per request."
-            )
+            raise ValueError("The device is chosen when the model is loaded, not per request.")
         with torch.no_grad():
             given = module(torch.from_numpy(data), **(params or {}))
             if not isinstance(given, torch.Tensor):
-                raise TypeError(
-                    f"One tensor was expected of the model, not {type(given)}."
-                )
+                raise TypeError(f"One tensor was expected of the model, not {type(given)}.")
             result: np.ndarray[Any, Any] = given.numpy()
             return result
 
@@ -370,9 +355,7 @@ def _open_torch(
             row[:] = as_column(values, field.dtype)
         result = run(buffer.T, params)
         if result.ndim not in (1, 2):
-            raise ValueError(
-                f"A table was expected of the model, not an array of {result.shape}."
-            )
+            raise ValueError(f"A table was expected of the model, not an array of {result.shape}.")
         return Table(dict(enumerate(result.reshape(len(result), -1).T)))
 
     return run_table
@@ -425,9 +408,7 @@ def _open_pyfunc(
             data = _frame(data, dtypes, pd)
         try:
             return (
-                call(data, params=dict(params) if params else None)
-                if takes_params
-                else call(data)
+                call(data, params=dict(params) if params else None) if takes_params else call(data)
             )
         except MlflowException as error:
             if whole and error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
@@ -440,20 +421,17 @@ def _open_pyfunc(
 def _frame(table: Table, dtypes: Mapping[Hashable, str], pd: Any) -> Any:
     names = list(table.columns)
     types = {dtypes.get(name, "") for name in names}
-    if (
-        len(types) == 1
-        and (one := NUMPY_TYPES.get(next(iter(types))))
-        and one.kind in "if"
-    ):
+    if len(types) == 1 and (one := NUMPY_TYPES.get(next(iter(types)))) and one.kind in "if":
         # One block in one go: a tenth of the time of a column at a time.
         block = np.array(list(table.columns.values()), dtype=one)
         return pd.DataFrame(block.T, columns=names, index=table.index, copy=False)
-    columns = {
-        name: as_column(table.columns[name], dtypes.get(name, "")) for name in names
-    }
+    columns = {name: as_column(table.columns[name], dtypes.get(name, "")) for name in names}
     return pd.DataFrame(columns, index=table.index, columns=names)
 
 
 if __name__ == "__main__":
     # A process of its own resolves a version, so that the server need not import MLflow for it.
-    print(model_folder(sys.argv[1], sys.argv[2]))
+    try:
+        print(model_folder(sys.argv[1], sys.argv[2]))
+    except HeadraceError as error:
+        sys.exit(str(error))

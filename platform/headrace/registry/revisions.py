@@ -42,9 +42,7 @@ def installed_revisions() -> Revisions:
     """
     spec = importlib.util.find_spec("mlflow")
     if spec is None or spec.origin is None:
-        raise EnvironmentProblem(
-            "MLflow is not installed.", hint="pip install 'headrace[mlflow]'"
-        )
+        raise EnvironmentProblem("MLflow is not installed.", hint="pip install 'headrace[mlflow]'")
     folder = Path(spec.origin).parent / "store" / "db_migrations" / "versions"
     known: set[str] = set()
     followed: set[str] = set()

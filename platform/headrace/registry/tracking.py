@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from headrace.core.errors import EnvironmentProblem, HeadraceError, UsageError
 from headrace.registry.database import sqlite_problem
@@ -53,7 +54,9 @@ def import_mlflow() -> None:
 
 def database_of(tracking_uri: str) -> Path | None:
     """The SQLite file behind a tracking URI; None when MLflow is a server or a folder."""
-    return Path(tracking_uri.removeprefix(_SQLITE)) if tracking_uri.startswith(_SQLITE) else None
+    if not tracking_uri.startswith(_SQLITE):
+        return None
+    return Path(unquote(tracking_uri.removeprefix(_SQLITE).partition("?")[0]))
 
 
 @contextmanager

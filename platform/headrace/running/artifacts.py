@@ -92,9 +92,7 @@ def content_digest(path: Path) -> str | None:
         return f"sha256:{_file_digest(path)}"
     if not path.is_dir():
         return None
-    files = sorted(
-        Path(folder) / name for folder, _, names in os.walk(path) for name in names
-    )
+    files = sorted(Path(folder) / name for folder, _, names in os.walk(path) for name in names)
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(_file_digest, files))
     whole = hashlib.sha256()

@@ -59,6 +59,12 @@ class Scope:
         """Whether there is such an input, and its value."""
         if name in self.inputs.parameters:
             return True, self.inputs.parameters[name]
+        # A field of a loop's item inside an f-string: KFP's compiler asks for it by a name
+        # that it defines nowhere.
+        item, _, key = name.rpartition("-subvar-")
+        value = self.inputs.parameters.get(item)
+        if isinstance(value, dict) and key in value:
+            return True, value[key]
         return self.outer.parameter(name) if self.outer else (False, None)
 
     def artifact(self, name: str) -> list[Artifact] | None:
@@ -75,7 +81,9 @@ class Absent(Exception):
 class Graph:
     """One graph being walked."""
 
-    def __init__(self, session: Session, component: Mapping[str, Any], scope: Scope, path: str):
+    def __init__(
+        self, session: Session, component: Mapping[str, Any], scope: Scope, path: str
+    ) -> None:
         self.session = session
         self.component = component
         self.tasks: Mapping[str, Any] = component["dag"].get("tasks", {})
@@ -138,13 +146,9 @@ class Graph:
                 cached=bool(task.get("cachingOptions", {}).get("enableCache")) and not forced,
             ),
         )
-        return Outcome(
-            state=found.state, outputs=found.outputs, error=found.error, forced=forced
-        )
+        return Outcome(state=found.state, outputs=found.outputs, error=found.error, forced=forced)
 
-    async def loop(
-        self, name: str, task: Any, component: Any, scope: Scope, path: str
-    ) -> Outcome:
+    async def loop(self, name: str, task: Any, component: Any, scope: Scope, path: str) -> Outcome:
         """Once per item, side by side up to the loop's limit; outputs are collected in order."""
         limit = task.get("iteratorPolicy", {}).get("parallelismLimit") or len(self.session.slots)
         slots = asyncio.Semaphore(int(limit))
@@ -230,8 +234,16 @@ class Graph:
         if "taskFinalStatus" in source:
             return True, self.final_status(source["taskFinalStatus"]["producerTask"])
         wanted = source["taskOutputParameter"]
-        found = self.done[wanted["producerTask"]].result().outputs.parameters
-        return wanted["outputParameterKey"] in found, found.get(wanted["outputParameterKey"])
+        producer, key = wanted["producerTask"], wanted["outputParameterKey"]
+        component = self.session.component(self.tasks[producer])
+        if key not in _definitions(component, "output", "parameters"):
+            raise StepFailed(
+                f"The compiled pipeline wants {key!r} of {producer!r}, which does not make it.",
+                hint="KFP's compiler loses a OneOf that only a condition asks for: "
+                "hand it to a step first, and ask that step's output",
+            )
+        found = self.done[producer].result().outputs.parameters
+        return key in found, found.get(key)
 
     def artifacts(self, source: Any) -> list[Artifact] | None:
         if "componentInputArtifact" in source:

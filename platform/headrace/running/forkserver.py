@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any
 
 MODULES = {
@@ -36,7 +37,12 @@ MODULES = {
 }
 """Libraries that are slow to import and sound to fork after, and what to import of each."""
 
-_ALWAYS = ("headrace.executing.sdk", "kfp.dsl.executor", "headrace.executing.entry", "headrace.executing.main")
+_ALWAYS = (
+    "headrace.executing.sdk",
+    "kfp.dsl.executor",
+    "headrace.executing.entry",
+    "headrace.executing.main",
+)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -63,11 +69,13 @@ class ForkServer:
         while True:
             self.fork_what_can()
             # With imports left to do, only look whether somebody called; else wait.
-            readable, _, _ = select.select([self.channel, self.wake], [], [], 0 if self.missing else None)
+            pause = 0 if self.missing else None
+            channel = self.channel.fileno()
+            readable, _, _ = select.select([channel, self.wake], [], [], pause)
             if self.wake in readable:
                 os.read(self.wake, 4096)
                 self.reap()
-            if self.channel in readable and not self.receive():
+            if channel in readable and not self.receive():
                 return self.end()
             if not readable and self.missing:
                 self.import_next()
@@ -156,10 +164,8 @@ class ForkServer:
 
 
 def _kill_group(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _die_with_parent() -> None:

@@ -17,13 +17,13 @@ def run(importer: Mapping[str, Any], inputs: Outputs) -> Outputs:
         StepFailed: The URI is a path of this machine and nothing is there.
     """
     source = importer["artifactUri"]
-    constant = fill(source.get("constant"), {}, inputs.parameters)
-    uri = constant or inputs.parameters[source["runtimeParameter"]]
+    # The task's own input is right in all cases; KFP's compiler does not fill in the constant.
+    uri = inputs.parameters.get(source.get("runtimeParameter", "uri")) or source["constant"]
     schema = importer.get("typeSchema", {})
     artifact = Artifact(
         name="artifact",
         type=schema.get("schemaTitle", "system.Artifact"),
-        uri=str(uri),
+        uri=str(uri).removeprefix("file://"),
         metadata=fill(importer.get("metadata", {}), {}, inputs.parameters),
     )
     digest = content_digest(artifact.path) if artifact.path else None

@@ -15,13 +15,13 @@ from typing import Any
 from headrace.authoring.code import project_code
 from headrace.authoring.components import read_program
 from headrace.core.errors import EnvironmentProblem, HeadraceError
+from headrace.executing import context
 from headrace.running import reuse, secrets
 from headrace.running.artifacts import Artifact, Outputs
 from headrace.running.forkserver import MODULES
 from headrace.running.leaf import Leaf
 from headrace.running.placeholders import command_line
 from headrace.running.session import Session
-from headrace.executing import context
 
 CODE_VARIABLE = "HEADRACE_CODE"
 _EXECUTOR = "kfp.dsl.executor_main"
@@ -111,9 +111,7 @@ def fingerprint_of(
     )
 
 
-def make_job(
-    session: Session, leaf: Leaf, *, folder: Path, work: Path, log: Path, key: str
-) -> Job:
+def make_job(session: Session, leaf: Leaf, *, folder: Path, work: Path, log: Path, key: str) -> Job:
     """The job of one attempt.
 
     Raises:
@@ -126,14 +124,14 @@ def make_job(
     }
     declared = leaf.component.get("outputDefinitions", {}).get("parameters", {})
     files = {name: work / "outputs" / name for name in declared}
-    output_file = work / "executor_output.json"
+    output_file = folder / "executor_output.json"  # `dsl.get_uri()` points beside it
     given = _executor_input(leaf.inputs, artifacts, files, output_file)
     for file in [*files.values(), folder / "any"]:
         file.parent.mkdir(parents=True, exist_ok=True)
     environment = {
         **session.environment,
         **secrets.environment(session, leaf),
-        **{one["name"]: one["value"] for one in container.get("env", [])},
+        **{one["name"]: one.get("value", "") for one in container.get("env", [])},
         context.STEP: leaf.path,
         context.WORK: str(work),
         context.CHECKPOINTS: str(session.home.root / "checkpoints" / key),
@@ -204,7 +202,7 @@ def _require_packages(container: Mapping[str, Any]) -> None:
         for part in container["command"][:-1]
         for install in _PIP.findall(part)
         for requirement in _REQUIREMENT.findall(install)
-        if not requirement.startswith(("kfp==", "http"))
+        if not requirement.startswith(("kfp==", "http", "-"))
     ]
     missing = [one for one in wanted if not _installed(one)]
     if missing:
@@ -220,7 +218,8 @@ def _installed(requirement: str) -> bool:
 
     try:
         parsed = Requirement(requirement)
-        return parsed.specifier.contains(version(parsed.name), prereleases=True)
+        unneeded = parsed.marker is not None and not parsed.marker.evaluate()
+        return unneeded or parsed.specifier.contains(version(parsed.name), prereleases=True)
     except (InvalidRequirement, PackageNotFoundError):
         return False
 

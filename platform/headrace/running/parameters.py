@@ -89,7 +89,7 @@ def convert(value: Any, kind: str, name: str) -> Any:
             return float(value)
         case ("LIST", list()) | ("STRUCT", dict()):
             return whole_numbers(value)
-        case ("TASK_FINAL_STATUS" | "TASK_CONFIG"), _:
+        case (("TASK_FINAL_STATUS" | "TASK_CONFIG"), _):
             return value
     raise _unfit(name, value, kind)
 
@@ -134,7 +134,9 @@ def _truth(text: str) -> bool:
 
 def _unfit(name: str, value: Any, kind: str) -> UsageError:
     wanted = _NAMES.get(kind, kind)
-    hint = {"list": """write JSON: '[1, 2]'""", "dict": """write JSON: '{"a": 1}'"""}.get(wanted, "")
+    hint = {"list": """write JSON: '[1, 2]'""", "dict": """write JSON: '{"a": 1}'"""}.get(
+        wanted, ""
+    )
     return UsageError(f"{name!r} is {value!r}, but must be {_article(wanted)}.", hint=hint)
 
 

@@ -30,7 +30,7 @@ def fill(value: Any, run: Mapping[str, str], parameters: Mapping[str, Any]) -> A
 
         def known(inner: str) -> str | None:
             if match := _INPUT.fullmatch(inner):
-                return to_text(parameters[match[2]]) if match[2] in parameters else ""
+                return to_text(parameters[match[2]]) if match[2] in parameters else None
             return run.get(inner.removeprefix("."))
 
         return _substitute(value, known)
@@ -103,8 +103,9 @@ def _substitute(text: str, value: Callable[[str], str | None]) -> str:
         found = value(match[1])
         if found is None:
             raise StepFailed(
-                f"The placeholder {match[0]} is not known here.",
-                hint="placeholders that only Kubernetes can fill do not work on the laptop",
+                f"The placeholder {match[0]} has no value here.",
+                hint="an input that was left out cannot be part of a text, and what only "
+                "Kubernetes knows is not known on the laptop",
             )
         return found
 

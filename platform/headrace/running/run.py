@@ -20,6 +20,7 @@ from headrace.compiling.pipeline import Compiled, compile_pipeline
 from headrace.core.errors import HeadraceError, RunCancelled, UsageError, did_you_mean
 from headrace.core.states import State
 from headrace.engines import java
+from headrace.executing import context
 from headrace.running import jobs
 from headrace.running.artifacts import Outputs
 from headrace.running.dag import Graph, Outcome, Scope, upstream
@@ -28,7 +29,6 @@ from headrace.running.parameters import check_arguments
 from headrace.running.session import Event, Session, Slots
 from headrace.sites.home import HOME_VARIABLE, Home
 from headrace.sites.journal import Journal, process_start
-from headrace.executing import context
 
 _RECORDER_WAIT = 60.0
 _DEFAULT_JOBS = 8
@@ -105,6 +105,7 @@ def run_pipeline(
     jobs: int | None = None,
     on_event: Callable[[Event], None] | None = None,
     source: str = "",
+    record: bool = True,
 ) -> RunResult:
     """Run a pipeline on this machine. A failed step is a result, not an exception.
 
@@ -120,6 +121,7 @@ def run_pipeline(
         jobs: How many steps may run at once.
         on_event: Told of every event of the journal, as it happens.
         source: What the user typed for the pipeline.
+        record: Whether the run is written into MLflow, if MLflow is installed.
 
     Raises:
         UsageError: An argument or step name that the pipeline does not have.
@@ -134,7 +136,9 @@ def run_pipeline(
     if any(one["engine"] == "spark" for one in plan):
         extra["JAVA_HOME"] = str(java.find_java().home)
     home.ensure()
-    run = _Run(compiled, checked, home, plan, use_cache, from_step, jobs, on_event, source, extra)
+    run = _Run(
+        compiled, checked, home, plan, use_cache, from_step, jobs, on_event, source, extra, record
+    )
     return asyncio.run(run.run())
 
 
@@ -142,7 +146,7 @@ class _Run:
     def __init__(
         self, compiled: Compiled, arguments: dict[str, Any], home: Home, plan: list[Event],
         use_cache: bool, from_step: str | None, count: int | None,
-        on_event: Callable[[Event], None] | None, source: str, extra: dict[str, str],
+        on_event: Callable[[Event], None] | None, source: str, extra: dict[str, str], record: bool,
     ) -> None:  # fmt: skip
         self.arguments = arguments
         self.plan = plan
@@ -154,6 +158,7 @@ class _Run:
         journal = Journal(folder)
         (folder / "pipeline.yaml").write_text(compiled.text)
         code = _code(compiled, home)
+        self.recorded = record and importlib.util.find_spec("mlflow") is not None
         libraries = {
             label: _libraries(executor, code)
             for label, executor in compiled.ir["deploymentSpec"]["executors"].items()
@@ -169,7 +174,9 @@ class _Run:
             code=code,
             libraries=libraries,
             light=Server([], folder / "forkserver.log"),
-            heavy=Server(_ahead(compiled, libraries), folder / "forkserver.log"),
+            heavy=Server(
+                _ahead(compiled, libraries, recorded=self.recorded), folder / "forkserver.log"
+            ),
             environment=_environment(home, run_id, compiled.name, code) | extra,
             on_event=on_event,
             started=now.isoformat(timespec="seconds"),
@@ -180,7 +187,8 @@ class _Run:
         if "workspace" in str(session.compiled.platforms.get("kubernetes", {})):
             session.workspace.mkdir(parents=True, exist_ok=True)
         await session.light.start()
-        await session.heavy.start()
+        if session.heavy.libraries:
+            await session.heavy.start()
         recorder: Process | None = None
         try:
             session.emit(
@@ -249,7 +257,7 @@ class _Run:
 
     async def record(self) -> Process | None:
         """Start the process that writes the run into MLflow, if MLflow is installed."""
-        if importlib.util.find_spec("mlflow") is None:
+        if not self.recorded:
             return None
         request = {
             "kind": "call",
@@ -269,16 +277,16 @@ class _Run:
 def _cancelled_by_signals(task: asyncio.Task[Any]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    try:
+    # Outside the main thread signals are the affair of whoever called us.
+    with suppress(RuntimeError, ValueError):
         for number in numbers:
             loop.add_signal_handler(number, task.cancel)
-    except (RuntimeError, ValueError):
-        numbers = ()  # not in the main thread: whoever called us handles signals
     try:
         yield
     finally:
         for number in numbers:
-            loop.remove_signal_handler(number)
+            with suppress(RuntimeError, ValueError):
+                loop.remove_signal_handler(number)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -354,10 +362,12 @@ def _libraries(executor: Mapping[str, Any], code: Path | None) -> frozenset[str]
     return jobs.libraries_of(container, code) if container else frozenset()
 
 
-def _ahead(compiled: Compiled, libraries: Mapping[str, frozenset[str]]) -> list[str]:
+def _ahead(
+    compiled: Compiled, libraries: Mapping[str, frozenset[str]], *, recorded: bool
+) -> list[str]:
     """What to import ahead, in the order in which the pipeline will want it.
 
-    MLflow comes along in any case: the recorder needs it.
+    MLflow comes along wherever the run is recorded: the recorder needs it.
     """
     components = compiled.ir["components"]
     wanted: list[str] = []
@@ -371,13 +381,18 @@ def _ahead(compiled: Compiled, libraries: Mapping[str, frozenset[str]]) -> list[
                 wanted.extend(sorted(libraries.get(component["executorLabel"], ()), key=_cost))
 
     inside(compiled.ir["root"]["dag"])
-    return [one for one in dict.fromkeys([*wanted, "mlflow"]) if one != "pyspark"]
+    wanted += ["mlflow"] if recorded else []
+    return [one for one in dict.fromkeys(wanted) if one != "pyspark"]
 
 
 def _cost(library: str) -> tuple[int, str]:
     # Ray's modules import torch's; everything else is cheaper the earlier numpy is there.
-    return (["numpy", "pandas", "torch", "ray"].index(library) if library in
-            ("numpy", "pandas", "torch", "ray") else 9, library)
+    return (
+        ["numpy", "pandas", "torch", "ray"].index(library)
+        if library in ("numpy", "pandas", "torch", "ray")
+        else 9,
+        library,
+    )
 
 
 def _environment(home: Home, run_id: str, pipeline: str, code: Path | None) -> dict[str, str]:

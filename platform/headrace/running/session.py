@@ -10,10 +10,10 @@ from typing import Any
 
 from headrace.compiling.pipeline import Compiled
 from headrace.core.errors import EnvironmentProblem
+from headrace.executing import failures
 from headrace.running.launch import Server
 from headrace.sites.home import Home
 from headrace.sites.journal import Journal
-from headrace.executing import failures
 
 Event = dict[str, Any]
 
@@ -106,7 +106,9 @@ class Session:
             "pipeline_job_create_time_utc": self.started,
             "pipeline_job_schedule_time_utc": self.started,
             "pipeline_task_name": task,
-            "pipeline_task_uuid": f"{self.run_id}/{path}/{task}" if path else f"{self.run_id}/{task}",
+            "pipeline_task_uuid": f"{self.run_id}/{path}/{task}"
+            if path
+            else f"{self.run_id}/{task}",
             "pipeline_root": str(self.root),
             "workspace_path": str(self.workspace),
         }

@@ -7,7 +7,7 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,14 @@ from typing import Any
 
 from headrace.core.errors import HeadraceError, StepFailed
 from headrace.core.states import State
+from headrace.executing import reports
+from headrace.executing.main import ERROR_FILE
 from headrace.running import importer, jobs, reuse
 from headrace.running.artifacts import Artifact, Outputs, content_digest
 from headrace.running.jobs import Job
 from headrace.running.leaf import Leaf
 from headrace.running.parameters import convert, from_text
 from headrace.running.session import Session
-from headrace.executing import reports
-from headrace.executing.main import ERROR_FILE
 
 _POLL = 0.25
 _METRICS = ("system.Metrics",)
@@ -108,6 +108,9 @@ class _Step:
         place = self.leaf.path + suffix
         folder, log = self.session.root / place, Path("logs") / f"{self.leaf.path}.log"
         self.start(str(log))
+        if self.engine == "container":
+            image = self.session.executor(self.leaf.label)["container"]["image"]
+            self.note(f"runs as a process of this machine; the image {image} is not used")
         try:
             shutil.rmtree(folder, ignore_errors=True)
             work = self.session.folder / "work" / place

@@ -135,9 +135,7 @@ class Application:
             self.metrics.error("overload" if refusal.status == 503 else "input")
             return refusal.status, refusal.body(mlflow=scope["path"] == "/invocations")
         except (ModelFailed, Unwritable) as failure:
-            log.error(
-                "The model failed on a request.", exc_info=failure.__cause__ or failure
-            )
+            log.error("The model failed on a request.", exc_info=failure.__cause__ or failure)
             if isinstance(failure, Unwritable):
                 cause, what = "result", str(failure)[:SHOWN]
             else:
@@ -174,44 +172,34 @@ class Application:
             raise self._too_large()
         if b"content-encoding" in headers:
             what = "Compressed bodies are not read."
-            raise Refusal(
-                what=what, status=415, field="content-encoding", expected="none"
-            )
+            raise Refusal(what=what, status=415, field="content-encoding", expected="none")
         return body
 
     def _too_large(self) -> Refusal:
         hint = "Send fewer rows at a time."
         what = "The body is too large."
-        return Refusal(
-            what=what, status=413, expected=f"at most {self._max_body} bytes", hint=hint
-        )
+        return Refusal(what=what, status=413, expected=f"at most {self._max_body} bytes", hint=hint)
 
     async def _infer(self, body: bytes, headers: dict[bytes, bytes]) -> bytes:
         assert self.model is not None and self._batcher is not None
         if b"inference-header-content-length" in headers:
-            raise Refusal(
-                what="Binary tensors are not spoken here.", hint="Send data as JSON."
-            )
+            raise Refusal(what="Binary tensors are not spoken here.", hint="Send data as JSON.")
         request = read_infer(body, self.model.signature)
         result = await self._batcher.submit(request.call)
         return write_outputs(self.model, result, request.id, request.outputs)
 
     async def _invocations(self, body: bytes, headers: dict[bytes, bytes]) -> bytes:
         assert self.model is not None and self._batcher is not None
-        kind, _, rest = (
-            headers.get(b"content-type", JSON).decode("latin-1").lower().partition(";")
-        )
+        told = headers.get(b"content-type", JSON).decode("latin-1").lower()
+        kind, _, rest = told.partition(";")
         charset = rest.strip().removeprefix("charset=").strip('"')
-        if kind.strip() not in ("application/json", "text/csv") or charset not in (
-            "",
-            "utf-8",
-        ):
+        if kind.strip() not in ("application/json", "text/csv") or charset not in ("", "utf-8"):
             raise Refusal(
                 what="The content type is not read here.",
                 status=415,
                 field="content-type",
                 expected="application/json or text/csv, in UTF-8",
-                got=show(kind + ";" + rest if rest else kind),
+                got=show(told),
             )
         read = read_csv if kind.strip() == "text/csv" else read_invocation
         result = await self._batcher.submit(read(body, self.model.signature))
@@ -222,8 +210,8 @@ class Application:
             what = f"No such model, version or action here: {show(path)}."
             hint = f"This server holds {self._served}, at {self._bases[0]}."
             return Refusal(what=what, status=404, hint=hint)
-        hint = near(path, [*self._gets, *self._posts])
-        return Refusal(what=f"Nothing is at {show(path)}.", status=404, hint=hint)
+        others = near(path, [*self._gets, *self._posts])
+        return Refusal(what=f"Nothing is at {show(path)}.", status=404, hint=others)
 
     def _root(self) -> tuple[int, bytes, bytes]:
         told = {
@@ -240,18 +228,14 @@ class Application:
 
     def _ready(self) -> tuple[int, bytes, bytes]:
         ready = self.model is not None and not self.draining
-        return (
-            (200, b'{"ready":true}', JSON) if ready else (503, b'{"ready":false}', JSON)
-        )
+        return (200, b'{"ready":true}', JSON) if ready else (503, b'{"ready":false}', JSON)
 
     def _ping(self) -> tuple[int, bytes, bytes]:
         return self._ready()[0], b"\n", JSON
 
     def _metadata(self) -> tuple[int, bytes, bytes]:
         if self.model is None:
-            raise Refusal(
-                what="The model is being loaded.", status=503, hint="Try again soon."
-            )
+            raise Refusal(what="The model is being loaded.", status=503, hint="Try again soon.")
         return 200, orjson.dumps(describe(self.model)), JSON
 
     def _exposition(self) -> tuple[int, bytes, bytes]:
@@ -273,9 +257,7 @@ async def _send(
 
 def _wrong_method(method: str, allowed: str) -> Refusal:
     what = "The method is wrong."
-    return Refusal(
-        what=what, status=405, expected=allowed, got=method[:20], allow=allowed
-    )
+    return Refusal(what=what, status=405, expected=allowed, got=method[:20], allow=allowed)
 
 
 def _installed(package: str) -> str:

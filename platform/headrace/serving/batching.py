@@ -120,11 +120,7 @@ class Batcher:
                 queue.popleft()
                 continue
             if batch:
-                alike = (
-                    self._together
-                    and call.key is not None
-                    and call.key == batch[0][0].key
-                )
+                alike = self._together and call.key is not None and call.key == batch[0][0].key
                 if not alike or rows + call.rows > self._max_rows:
                     break
             batch.append(queue.popleft())
@@ -141,16 +137,12 @@ class Batcher:
         except (Exception, SystemExit) as error:  # noqa: BLE001
             if len(calls) == 1:
                 return [_failure(error)]
-            log.warning(
-                "A batch of %d failed (%r); trying one by one.", len(calls), error
-            )
+            log.warning("A batch of %d failed (%r); trying one by one.", len(calls), error)
             results = None
         else:
             self._account(calls, time.perf_counter() - started)
             if results is None:
-                log.warning(
-                    "The model gives not one result a row: batching is off from now on."
-                )
+                log.warning("The model gives not one result a row: batching is off from now on.")
                 self._together = False
         return results if results is not None else [self._alone(call) for call in calls]
 

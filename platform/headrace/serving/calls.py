@@ -48,9 +48,7 @@ def table_call(
         Refusal: A column is missing, unknown, of the wrong type, or longer than another.
     """
     checked: dict[Hashable, list[Any]] = (
-        _named(signature, columns)
-        if _has_names(signature)
-        else _positional(signature, columns)
+        _named(signature, columns) if _has_names(signature) else _positional(signature, columns)
     )
     rows = _row_count({str(name): len(values) for name, values in checked.items()})
     if index is not None and len(index) != rows:
@@ -75,9 +73,7 @@ def _has_names(signature: Signature) -> bool:
     return signature.inputs[0].name is not None
 
 
-def _named(
-    signature: Signature, columns: Mapping[str, list[Any]]
-) -> dict[Hashable, list[Any]]:
+def _named(signature: Signature, columns: Mapping[str, list[Any]]) -> dict[Hashable, list[Any]]:
     _check_names(signature, columns)
     return {
         field.name: check_column(columns[field.name], field)
@@ -108,9 +104,7 @@ def _check_names(signature: Signature, columns: Mapping[str, Any]) -> None:
         if name not in known:
             what = f"The model has no input {show(name)}."
             missing = [one for one in names if one not in columns]
-            raise Refusal(
-                what=what, field=name[:200], hint=near(name, missing or names)
-            )
+            raise Refusal(what=what, field=name[:200], hint=near(name, missing or names))
     for field in signature.inputs:
         if field.required and field.name not in columns:
             what = f"Input {field.name!r} is missing."
@@ -146,9 +140,7 @@ def tensor_call(
         Refusal: An array is missing, unknown, ragged, of the wrong type or shape.
     """
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    names = {
-        input_name(signature, at): field for at, field in enumerate(signature.inputs)
-    }
+    names = {input_name(signature, at): field for at, field in enumerate(signature.inputs)}
     for name in values:
         if name not in names:
             what = f"The model has no input {show(name)}."
@@ -156,22 +148,12 @@ def tensor_call(
     for name, field in names.items():
         if name not in values:
             expected = f"a tensor of {field.dtype} {list(field.shape)}"
-            raise Refusal(
-                what=f"Input {name!r} is missing.", field=name, expected=expected
-            )
+            raise Refusal(what=f"Input {name!r} is missing.", field=name, expected=expected)
         arrays[name] = tensor(values[name], field, name)
     by_row = all(field.shape and field.shape[0] == -1 for field in signature.inputs)
-    rows = (
-        _row_count({name: len(array) for name, array in arrays.items()})
-        if by_row
-        else 1
-    )
+    rows = _row_count({name: len(array) for name, array in arrays.items()}) if by_row else 1
     alone = not by_row or params is not None or not rows
-    key = (
-        None
-        if alone
-        else tuple((one.dtype.kind, one.shape[1:]) for one in arrays.values())
-    )
+    key = None if alone else tuple((one.dtype.kind, one.shape[1:]) for one in arrays.values())
     return Call(
         arrays if _has_names(signature) else next(iter(arrays.values())),
         rows,
@@ -194,9 +176,7 @@ def tensor(values: Any, field: Field, name: str) -> np.ndarray[Any, Any]:
 def _array(values: Any, field: Field, name: str) -> np.ndarray[Any, Any]:
     if not isinstance(values, list):
         got = kind_of(values)
-        raise Refusal(
-            what=f"Input {name!r} is no list.", field=name, expected="a list", got=got
-        )
+        raise Refusal(what=f"Input {name!r} is no list.", field=name, expected="a list", got=got)
     return as_array(values, np.dtype(field.dtype), name)
 
 
@@ -208,16 +188,12 @@ def stack(calls: Sequence[Call]) -> Any:
     if isinstance(first, Table):
         return Table(
             {
-                name: list(
-                    chain.from_iterable(call.data.columns[name] for call in calls)
-                )
+                name: list(chain.from_iterable(call.data.columns[name] for call in calls))
                 for name in first.columns
             }
         )
     if isinstance(first, dict):
-        return {
-            name: np.concatenate([call.data[name] for call in calls]) for name in first
-        }
+        return {name: np.concatenate([call.data[name] for call in calls]) for name in first}
     return np.concatenate([call.data for call in calls])
 
 
@@ -232,10 +208,7 @@ def split(result: Any, calls: Sequence[Call]) -> list[Any] | None:
             columns = result.columns
             if any(len(values) != total for values in columns.values()):
                 return None
-            return [
-                Table({key: col[a:b] for key, col in columns.items()})
-                for a, b in bounds
-            ]
+            return [Table({key: col[a:b] for key, col in columns.items()}) for a, b in bounds]
         case list() if len(result) == total:
             return [result[a:b] for a, b in bounds]
         case np.ndarray() if result.ndim and len(result) == total:

@@ -44,9 +44,7 @@ def check_column(values: list[Any], field: Field) -> list[Any]:
     target = NUMPY_TYPES.get(field.dtype)
     if target is not None and target.kind != "M":
         if field.dtype == "boolean" and not field.required and None in values:
-            check_numbers(
-                [one for one in values if one is not None], target, field.name
-            )
+            check_numbers([one for one in values if one is not None], target, field.name)
             return values
         return check_numbers(values, target, field.name)
     if field.nested:
@@ -60,9 +58,7 @@ def check_column(values: list[Any], field: Field) -> list[Any]:
     return values
 
 
-def check_numbers(
-    values: list[Any], target: np.dtype[Any], name: str | None
-) -> list[Any]:
+def check_numbers(values: list[Any], target: np.dtype[Any], name: str | None) -> list[Any]:
     """The same values if a number type holds each of them without loss (NaN for null)."""
     kind = target.kind
     allowed = _ALLOWED[kind]
@@ -73,9 +69,7 @@ def check_numbers(
     if kind in "iu" and values:
         least, most = np.iinfo(target).min, np.iinfo(target).max
         if min(values) < least or max(values) > most:
-            row = next(
-                row for row, value in enumerate(values) if not least <= value <= most
-            )
+            row = next(row for row, value in enumerate(values) if not least <= value <= most)
             raise _at(name, row, f"{target} ({least} to {most})", values[row])
     elif target.itemsize < 8 and kind == "f":
         _check_range(values, target, name)
@@ -99,9 +93,7 @@ def as_array(values: Any, target: np.dtype[Any], name: str | None) -> Array:
     flat, shape = flatten(values, name)
     match target.kind:
         case "f" | "i" | "u" | "b":
-            return np.array(check_numbers(flat, target, name), dtype=target).reshape(
-                shape
-            )
+            return np.array(check_numbers(flat, target, name), dtype=target).reshape(shape)
         case "U" | "S" | "O":
             return _as_texts(flat, target, name).reshape(shape)
         case "M":
@@ -116,9 +108,7 @@ def _as_texts(flat: list[Any], target: np.dtype[Any], name: str | None) -> Array
     if target.kind != "O" and not {str}.issuperset(map(type, flat)):
         raise _wrong(flat, {str}, "strings", name)
     if target.kind == "S":
-        return np.array(
-            [text.encode("utf-8", "surrogatepass") for text in flat], dtype=np.bytes_
-        )
+        return np.array([text.encode("utf-8", "surrogatepass") for text in flat], dtype=np.bytes_)
     if target.kind == "U":
         return np.array(flat, dtype=np.str_)
     array = np.empty(len(flat), dtype=object)
@@ -132,42 +122,29 @@ def flatten(values: Any, name: str | None) -> tuple[list[Any], tuple[int, ...]]:
         return [values], ()
     shape = [len(values)]
     while values and list in set(map(type, values)):
-        if (
-            set(map(type, values)) != {list}
-            or len(lengths := set(map(len, values))) > 1
-        ):
+        if set(map(type, values)) != {list} or len(lengths := set(map(len, values))) > 1:
             what = f"{_input(name)} is ragged: at depth {len(shape)} its lists differ in length."
-            raise Refusal(
-                what=what, field=name, hint="Every list at one depth has one length."
-            )
+            raise Refusal(what=what, field=name, hint="Every list at one depth has one length.")
         shape.append(lengths.pop())
         if len(shape) > DEEPEST:
-            raise Refusal(
-                what=f"{_input(name)} is nested deeper than {DEEPEST}.", field=name
-            )
+            raise Refusal(what=f"{_input(name)} is nested deeper than {DEEPEST}.", field=name)
         values = list(chain.from_iterable(values))
     return values, tuple(shape)
 
 
-def check_shape(
-    shape: tuple[int, ...], expected: tuple[int, ...], name: str | None
-) -> None:
+def check_shape(shape: tuple[int, ...], expected: tuple[int, ...], name: str | None) -> None:
     """Raises Refusal unless the lengths are those expected, -1 standing for any."""
     same = len(shape) == len(expected)
     if not same or any(b not in (-1, a) for a, b in zip(shape, expected, strict=True)):
         what = f"{_input(name)} has the wrong shape."
-        raise Refusal(
-            what=what, field=name, expected=str(list(expected)), got=str(list(shape))
-        )
+        raise Refusal(what=what, field=name, expected=str(list(expected)), got=str(list(shape)))
 
 
 def _input(name: str | None) -> str:
     return "The input" if name is None else f"Input {name!r}"
 
 
-def _wrong(
-    values: list[Any], allowed: Iterable[type], words: str, name: str | None
-) -> Refusal:
+def _wrong(values: list[Any], allowed: Iterable[type], words: str, name: str | None) -> Refusal:
     allowed = set(allowed)
     row = next(row for row, value in enumerate(values) if type(value) not in allowed)
     return _at(name, row, words, values[row])

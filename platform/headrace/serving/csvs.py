@@ -16,9 +16,7 @@ from headrace.serving.invocations import from_columns, wrong
 from headrace.serving.refusal import Refusal, show
 
 # What pandas reads as missing, as far as people write it.
-MISSING = frozenset(
-    {"", "NaN", "nan", "NA", "N/A", "null", "None", "NULL", "#N/A", "<NA>"}
-)
+MISSING = frozenset({"", "NaN", "nan", "NA", "N/A", "null", "None", "NULL", "#N/A", "<NA>"})
 
 
 def read_csv(body: bytes, signature: Signature) -> Call:
@@ -33,9 +31,7 @@ def read_csv(body: bytes, signature: Signature) -> Call:
         raise Refusal(what=f"The body is no CSV: {error}.") from None
     lines = [line for line in lines if line]
     if not lines:
-        raise Refusal(
-            what="The CSV is empty.", expected="a header line with the columns' names"
-        )
+        raise Refusal(what="The CSV is empty.", expected="a header line with the columns' names")
     names, *rows = lines
     if len(set(names)) != len(names):
         raise wrong("header", "names that differ", names)
@@ -48,9 +44,7 @@ def read_csv(body: bytes, signature: Signature) -> Call:
     cells = zip(*rows, strict=True) if rows else ([] for _ in names)
     columns = {
         name: [_cell(text, dtype, name, row) for row, text in enumerate(texts)]
-        for name, dtype, texts in zip(
-            names, _dtypes(names, signature), cells, strict=True
-        )
+        for name, dtype, texts in zip(names, _dtypes(names, signature), cells, strict=True)
     }
     return from_columns(columns, signature, None)
 
@@ -75,9 +69,7 @@ def _cell(text: str, dtype: str, name: str, row: int) -> Any:
         return _READERS[_kind(dtype)](text)
     except (ValueError, KeyError, OverflowError):
         what = f"Column {show(name)}, row {row}, has a cell of the wrong type."
-        raise Refusal(
-            what=what, field=name[:200], expected=dtype, got=show(text)
-        ) from None
+        raise Refusal(what=what, field=name[:200], expected=dtype, got=show(text)) from None
 
 
 def _kind(dtype: str) -> str:

@@ -37,16 +37,12 @@ def plain(value: Any) -> Any:
             return base64.encodebytes(value).decode("ascii")
         case datetime.date() | datetime.time():
             return value.isoformat()
-        case Table():
-            return _records(value)
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     for method in ("model_dump", "to_dict", "tolist"):
         if hasattr(value, method):
             return getattr(value, method)()
-    raise Unwritable(
-        f"The model returned a {type(value).__name__}, which JSON cannot hold."
-    )
+    raise Unwritable(f"The model returned {type(value).__name__}, which JSON cannot hold.")
 
 
 def _records(table: Table) -> list[dict[Any, Any]]:
@@ -66,15 +62,17 @@ def write_json(value: Any, options: int = WRITING) -> bytes:
         try:
             text = json.dumps(value, default=plain, ensure_ascii=True, allow_nan=False)
             return text.encode()
+        except Unwritable:
+            raise
         except (TypeError, ValueError, RecursionError) as second:
-            raise Unwritable(
-                f"The model's result cannot be written as JSON: {second}."
-            ) from error
+            raise Unwritable(f"The model's result cannot be written as JSON: {second}.") from error
 
 
 def write_predictions(result: Any) -> bytes:
     """The answer of `/invocations`."""
-    if isinstance(result, np.ndarray):
+    if isinstance(result, Table):
+        result = _records(result)
+    elif isinstance(result, np.ndarray):
         result = result.tolist()
     elif hasattr(result, "to_frame") and hasattr(result, "index"):
         result = result.to_frame().to_dict(orient="records")
@@ -83,9 +81,7 @@ def write_predictions(result: Any) -> bytes:
     return write_json({"predictions": result})
 
 
-def write_outputs(
-    model: LoadedModel, result: Any, id: str | None, wanted: Sequence[str]
-) -> bytes:
+def write_outputs(model: LoadedModel, result: Any, id: str | None, wanted: Sequence[str]) -> bytes:
     """The answer of `infer`.
 
     Raises:
@@ -106,10 +102,7 @@ def write_outputs(
 
 def _tensors(model: LoadedModel, result: Any) -> dict[str, Array]:
     """The arrays of a result by the names that the metadata gives them."""
-    told = [
-        one.name or UNNAMED_OUTPUT.format(at)
-        for at, one in enumerate(model.signature.outputs)
-    ]
+    told = [one.name or UNNAMED_OUTPUT.format(at) for at, one in enumerate(model.signature.outputs)]
     match result:
         case Table():
             tensors = {str(name): column for name, column in result.columns.items()}
@@ -149,8 +142,7 @@ def _tensor(name: str, array: Array) -> dict[str, Any]:
         datatype, data = "BYTES", [_text(value) for value in array.reshape(-1).tolist()]
         if array.dtype.kind == "M":
             data = [
-                None if text == "NaT" else text
-                for text in np.datetime_as_string(array).ravel()
+                None if text == "NaT" else text for text in np.datetime_as_string(array).ravel()
             ]
             data = [text if text is None else str(text) for text in data]
     elif array.dtype == np.float16 or not array.dtype.isnative:

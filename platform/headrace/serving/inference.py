@@ -110,18 +110,12 @@ def read_infer(body: bytes, signature: Signature) -> InferRequest:
     given: dict[str, Any] = {}
     for at, one in enumerate(inputs):
         if type(one) is not dict or type(one.get("name")) is not str:
-            raise _bad(
-                f"inputs[{at}]", "an object with name, shape, datatype and data", one
-            )
+            raise _bad(f"inputs[{at}]", "an object with name, shape, datatype and data", one)
         if one["name"] in given:
-            raise Refusal(
-                what=f"Input {show(one['name'])} comes twice.", field=one["name"][:200]
-            )
+            raise Refusal(what=f"Input {show(one['name'])} comes twice.", field=one["name"][:200])
         given[one["name"]] = one
     chosen = _params(told.get("parameters"), signature)
-    return InferRequest(
-        _call(given, signature, chosen), asked, _wanted(told.get("outputs"))
-    )
+    return InferRequest(_call(given, signature, chosen), asked, _wanted(told.get("outputs")))
 
 
 def _params(told: Any, signature: Signature) -> dict[str, Any] | None:
@@ -129,9 +123,7 @@ def _params(told: Any, signature: Signature) -> dict[str, Any] | None:
         raise _bad("parameters", "an object", told)
     # The protocol's parameters are an open bag; only the model's own are the model's.
     known = {field.name for field in signature.params}
-    return parameters.complete(
-        signature, {k: v for k, v in (told or {}).items() if k in known}
-    )
+    return parameters.complete(signature, {k: v for k, v in (told or {}).items() if k in known})
 
 
 def _wanted(told: Any) -> list[str]:
@@ -144,15 +136,10 @@ def _wanted(told: Any) -> list[str]:
     return [one["name"] for one in told]
 
 
-def _call(
-    given: dict[str, Any], signature: Signature, chosen: dict[str, Any] | None
-) -> Call:
+def _call(given: dict[str, Any], signature: Signature, chosen: dict[str, Any] | None) -> Call:
     match signature.kind:
         case Kind.COLUMNS:
-            fields = {
-                input_name(signature, at): one
-                for at, one in enumerate(signature.inputs)
-            }
+            fields = {input_name(signature, at): one for at, one in enumerate(signature.inputs)}
             # An unknown name is refused by table_call, which sees all of them.
             columns = {
                 name: _column(name, one, fields[name]) if name in fields else []
@@ -162,10 +149,7 @@ def _call(
                 columns = {name: columns[name] for name in fields if name in columns}
             return table_call(signature, columns, chosen)
         case Kind.TENSORS:
-            fields = {
-                input_name(signature, at): one
-                for at, one in enumerate(signature.inputs)
-            }
+            fields = {input_name(signature, at): one for at, one in enumerate(signature.inputs)}
             arrays = {
                 name: _tensor(name, one, fields[name]) if name in fields else None
                 for name, one in given.items()
@@ -174,18 +158,14 @@ def _call(
         case Kind.HINTED:
             name, one = _single(given)
             field = signature.inputs[0]
-            return raw_call(
-                _decode(plain_rows(_flat(name, one)[0], name), field, name), chosen
-            )
+            return raw_call(_decode(plain_rows(_flat(name, one)[0], name), field, name), chosen)
         case Kind.UNSIGNED:
             return _unsigned(given, chosen)
 
 
 def _single(given: dict[str, Any]) -> tuple[str, Any]:
     if len(given) != 1:
-        raise Refusal(
-            what="The model takes one input.", expected="1 tensor", got=str(len(given))
-        )
+        raise Refusal(what="The model takes one input.", expected="1 tensor", got=str(len(given)))
     return next(iter(given.items()))
 
 
@@ -201,9 +181,7 @@ def _unsigned(given: dict[str, Any], chosen: dict[str, Any] | None) -> Call:
         len({array.shape for array in arrays.values()}) == 1
         and next(iter(arrays.values())).ndim == 1
     ):
-        return raw_call(
-            Table({name: list(array) for name, array in arrays.items()}), chosen
-        )
+        return raw_call(Table({name: list(array) for name, array in arrays.items()}), chosen)
     return raw_call(arrays, chosen)
 
 
@@ -211,15 +189,11 @@ def _flat(name: str, one: dict[str, Any]) -> tuple[list[Any], tuple[int, ...], s
     """The elements, shape and datatype of one tensor of a request, at one with each other."""
     shape, declared, data = one.get("shape"), one.get("datatype"), one.get("data")
     where = f"inputs[{show(name)}]"
-    if type(shape) is not list or any(
-        type(side) is not int or side < 0 for side in shape
-    ):
+    if type(shape) is not list or any(type(side) is not int or side < 0 for side in shape):
         raise _bad(f"{where}.shape", "a list of lengths from 0", shape)
     if declared not in DATATYPES if type(declared) is str else True:
         hint = near(declared, DATATYPES) if type(declared) is str else None
-        raise _bad(
-            f"{where}.datatype", f"one of {', '.join(DATATYPES)}", declared, hint
-        )
+        raise _bad(f"{where}.datatype", f"one of {', '.join(DATATYPES)}", declared, hint)
     if type(data) is not list:
         hint = None
         if "binary_data_size" in (one.get("parameters") or {}):
@@ -289,6 +263,4 @@ def _decode(values: list[Any], field: Field, name: str) -> list[Any]:
 
 def _bad(field: str, expected: str, got: Any, hint: str | None = None) -> Refusal:
     what = f"`{field}` is missing." if got is None else f"`{field}` is wrong."
-    return Refusal(
-        what=what, field=field, expected=expected, got=kind_of(got), hint=hint
-    )
+    return Refusal(what=what, field=field, expected=expected, got=kind_of(got), hint=hint)

@@ -39,9 +39,7 @@ def read_payload(told: Mapping[str, Any], signature: Signature) -> Call:
     for key in told:
         if key not in FORMS and key != "params":
             what = f"The body has an unknown key {show(key)}."
-            raise Refusal(
-                what=what, field=key[:200], hint=near(key, [*FORMS, "params"])
-            )
+            raise Refusal(what=what, field=key[:200], hint=near(key, [*FORMS, "params"]))
     if len(forms) != 1:
         expected = f"exactly one of {', '.join(FORMS)}"
         got = ", ".join(forms) or "none of them"
@@ -54,9 +52,7 @@ def read_payload(told: Mapping[str, Any], signature: Signature) -> Call:
     form, data = forms[0], told[forms[0]]
     if signature.kind is Kind.HINTED:
         if form != "inputs":
-            raise Refusal(
-                what="The model takes plain values.", field=form, expected="`inputs`"
-            )
+            raise Refusal(what="The model takes plain values.", field=form, expected="`inputs`")
         return raw_call(data, chosen)
     match form:
         case "dataframe_split":
@@ -68,26 +64,20 @@ def read_payload(told: Mapping[str, Any], signature: Signature) -> Call:
             return _from_values(data, form, signature, chosen)
 
 
-def _split(
-    data: Any, signature: Signature
-) -> tuple[dict[str, list[Any]], list[Any] | None]:
+def _split(data: Any, signature: Signature) -> tuple[dict[str, list[Any]], list[Any] | None]:
     form = "dataframe_split"
     if type(data) is not dict:
         raise wrong(form, "an object with columns and data", data)
     for key in data:
         if key not in ("columns", "data", "index"):
             hint = near(key, ("columns", "data", "index"))
-            raise Refusal(
-                what=f"`{form}` has an unknown key {show(key)}.", field=form, hint=hint
-            )
+            raise Refusal(what=f"`{form}` has an unknown key {show(key)}.", field=form, hint=hint)
     rows = data.get("data")
     if type(rows) is not list:
         raise wrong(f"{form}.data", "a list of rows", rows)
     names = data.get("columns")
     if names is None:
-        width = (
-            len(rows[0]) if rows and type(rows[0]) is list else len(signature.inputs)
-        )
+        width = len(rows[0]) if rows and type(rows[0]) is list else len(signature.inputs)
         names = [str(at) for at in range(width)]
     elif type(names) is not list or any(type(one) not in (str, int) for one in names):
         raise wrong(f"{form}.columns", "a list of names", names)
@@ -120,9 +110,7 @@ def _records(data: Any, form: str, signature: Signature) -> dict[str, list[Any]]
             if not set(odd) <= optional:
                 other = "lacks" if odd[0] in known else "has"
                 what = f"`{form}` is uneven: row {at} {other} {show(odd[0])}, unlike row 0."
-                raise Refusal(
-                    what=what, field=odd[0][:200], hint=near(odd[0], known - {odd[0]})
-                )
+                raise Refusal(what=what, field=odd[0][:200], hint=near(odd[0], known - {odd[0]}))
             known |= row.keys()
     names += sorted(known.difference(names))
     return {name: [row.get(name) for row in data] for name in names}
@@ -144,20 +132,14 @@ def from_columns(
             return raw_call(Table(columns, index), chosen)
 
 
-def _tensors_of_table(
-    columns: dict[str, list[Any]], signature: Signature
-) -> dict[str, Any]:
+def _tensors_of_table(columns: dict[str, list[Any]], signature: Signature) -> dict[str, Any]:
     """A table for a model of tensors: a column's cells are flattened rows of its tensor."""
     fields = {input_name(signature, at): one for at, one in enumerate(signature.inputs)}
     if signature.inputs[0].name is None:
         (name, field) = next(iter(fields.items()))
         wide = len(columns) > 1 or field.shape == (-1, 1)
         rows: list[Any] = [list(row) for row in zip(*columns.values(), strict=True)]
-        return (
-            {name: rows}
-            if wide
-            else {name: _reshaped(next(iter(columns.values()), []), field)}
-        )
+        return {name: rows} if wide else {name: _reshaped(next(iter(columns.values()), []), field)}
     return {
         name: _reshaped(values, fields[name]) if name in fields else values
         for name, values in columns.items()
@@ -180,9 +162,7 @@ def _nested(flat: list[Any], shape: tuple[int, ...]) -> list[Any]:
     return flat
 
 
-def _from_values(
-    data: Any, form: str, signature: Signature, chosen: dict[str, Any] | None
-) -> Call:
+def _from_values(data: Any, form: str, signature: Signature, chosen: dict[str, Any] | None) -> Call:
     rows = type(data) is list and bool(data) and type(data[0]) is dict
     match signature.kind:
         case Kind.COLUMNS:
@@ -216,9 +196,7 @@ def _columns(data: Any, form: str, signature: Signature) -> dict[str, list[Any]]
     if unnamed and type(data) is list and {list}.issuperset(map(type, data)):
         columns, _ = _split({"data": data, "columns": names}, signature)
         return columns
-    raise wrong(
-        form, "objects, one a row, or an object with a list for each column", data
-    )
+    raise wrong(form, "objects, one a row, or an object with a list for each column", data)
 
 
 def _unsigned(data: Any, form: str, rows: bool) -> Any:

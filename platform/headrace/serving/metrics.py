@@ -75,12 +75,8 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
-        self.queued = Gauge(
-            "headrace_queued_requests", "Requests that wait", registry=registry
-        )
-        self.ready = Gauge(
-            "headrace_ready", "1 once the model answers", registry=registry
-        )
+        self.queued = Gauge("headrace_queued_requests", "Requests that wait", registry=registry)
+        self.ready = Gauge("headrace_ready", "1 once the model answers", registry=registry)
         self._model = Gauge(
             "headrace_model_info",
             "What is served",

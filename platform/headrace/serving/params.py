@@ -24,16 +24,11 @@ def complete(signature: Signature, given: Any) -> dict[str, Any] | None:
         return None
     if not isinstance(given, dict):
         what = "`params` is no object."
-        raise Refusal(
-            what=what, field="params", expected="an object", got=kind_of(given)
-        )
+        raise Refusal(what=what, field="params", expected="an object", got=kind_of(given))
     known = {field.name: field for field in signature.params}
     for name in given:
         if name not in known:
-            hint = (
-                near(name, [one for one in known if one])
-                or "The model takes no parameters."
-            )
+            hint = near(name, [one for one in known if one]) or "The model takes no parameters."
             what = f"The model has no parameter {show(name)}."
             raise Refusal(what=what, field=name[:200], hint=hint)
     chosen = {name: _value(value, known[name]) for name, value in given.items()}
@@ -45,9 +40,7 @@ def defaults(signature: Signature) -> dict[str, Any] | None:
     if not signature.params:
         return None
     return {
-        field.name: _value(field.default, field)
-        if field.dtype == "datetime"
-        else field.default
+        field.name: _value(field.default, field) if field.dtype == "datetime" else field.default
         for field in signature.params
         if field.name is not None
     }
@@ -59,9 +52,7 @@ def _value(value: Any, field: Field) -> Any:
     one = field.shape == ()
     if not one and not isinstance(value, list):
         what = f"Parameter {field.name!r} is no list."
-        raise Refusal(
-            what=what, field=field.name, expected="a list", got=kind_of(value)
-        )
+        raise Refusal(what=what, field=field.name, expected="a list", got=kind_of(value))
     values = check_column([value] if one else value, field)
     typed = [_plain(each, field.dtype) for each in values]
     return typed[0] if one else typed
@@ -77,8 +68,6 @@ def _plain(value: Any, dtype: str) -> Any:
     return float(value) if dtype in ("float", "double") else value
 
 
-def merged(
-    signature: Signature, chosen: Mapping[str, Any] | None
-) -> Mapping[str, Any] | None:
+def merged(signature: Signature, chosen: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """What the model is called with: the request's parameters, or else the defaults."""
     return chosen if chosen is not None else defaults(signature)

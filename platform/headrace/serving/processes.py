@@ -27,7 +27,7 @@ def start_of(pid: int) -> int | None:
         return None if fields[0] in ("Z", "X") else int(fields[19])
     asked = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
     told = subprocess.run(
-        asked, capture_output=True, text=True, env={"LC_ALL": "C"}
+        asked, check=False, capture_output=True, text=True, env={"LC_ALL": "C"}
     ).stdout.split()
     if len(told) < 6 or told[0].startswith("Z"):
         return None
@@ -111,9 +111,6 @@ def _listening_sockets(port: int) -> set[str]:
         with contextlib.suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
                 fields = line.split()
-                if (
-                    fields[3] == LISTENING
-                    and int(fields[1].rpartition(":")[2], 16) == port
-                ):
+                if fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
                     found.add(f"socket:[{fields[9]}]")
     return found

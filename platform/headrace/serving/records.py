@@ -24,6 +24,8 @@ class ServerRecord:
     """The version that it holds."""
     uri: str
     """`models:/NAME/VERSION`."""
+    folder: str
+    """Where the model's files lie here."""
     alias: str
     """The alias that was resolved to this version; empty if a version was asked for."""
     host: str

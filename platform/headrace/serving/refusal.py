@@ -39,19 +39,14 @@ class Refusal(Exception):
     def __str__(self) -> str:
         parts = [self.what]
         if self.expected is not None:
-            parts.append(
-                f"Expected {self.expected}"
-                + (f", got {self.got}." if self.got else ".")
-            )
+            parts.append(f"Expected {self.expected}" + (f", got {self.got}." if self.got else "."))
         return " ".join([*parts, self.hint] if self.hint else parts)
 
     def body(self, *, mlflow: bool = False) -> bytes:
         """The JSON answer; with MLflow's own keys too where its clients read it."""
         keys = ("field", "expected", "got", "hint")
         told: dict[str, Any] = {"error": str(self)}
-        told |= {
-            key: value for key in keys if (value := getattr(self, key)) is not None
-        }
+        told |= {key: value for key in keys if (value := getattr(self, key)) is not None}
         if mlflow:
             code = "BAD_REQUEST" if self.status < 500 else "INTERNAL_ERROR"
             told |= {"error_code": code, "message": told["error"]}

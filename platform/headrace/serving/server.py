@@ -38,9 +38,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="headrace.serving.server", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="headrace.serving.server", description=__doc__)
     add = parser.add_argument
     add("--model", required=True, help="models:/NAME/VERSION, or the folder of a model")
     add("--tracking-uri", default=os.environ.get("MLFLOW_TRACKING_URI", ""))
@@ -97,11 +95,7 @@ class ModelServer:
         self._asked = asked
         self._bound = bound
         versioned = VERSION_URI.fullmatch(asked.model)
-        name = (
-            versioned["name"]
-            if versioned
-            else asked.name or Path(asked.model).resolve().name
-        )
+        name = versioned["name"] if versioned else asked.name or Path(asked.model).resolve().name
         version = versioned["version"] if versioned else "0"
         self._app = Application(name, version, max_body=asked.max_body)
         config = uvicorn.Config(
@@ -175,7 +169,7 @@ class ModelServer:
         asked = self._asked
         host, port = self._bound.getsockname()[:2]
         log.info("Serving at http://%s:%d.", host, port)
-        if asked.replaces:
+        if asked.replaces and not asked.elsewhere:
             sockets.take_over(self._bound)
         if asked.record:
             records.write(asked.record, self._record(host, port))
@@ -192,6 +186,7 @@ class ModelServer:
             name=model.name,
             version=model.version,
             uri=model.uri,
+            folder=str(model.folder),
             alias=self._asked.alias,
             host=host,
             port=port,
@@ -207,11 +202,12 @@ class ModelServer:
             os.write(self._asked.ready_fd, f"{word}\n".encode())
 
     def _stop(self) -> None:
-        if self._draining is not None or not self._server.started:
+        if not self._server.started:
+            log.info("Stopped before it served.")
+            os._exit(0)
+        if self._draining is not None:
+            # Asked twice: at once, then.
             self._server.should_exit = self._server.force_exit = True
-            if not self._server.started:
-                log.info("Stopped before it served.")
-                os._exit(0)
             return
         self._draining = asyncio.get_running_loop().create_task(self._drain())
 
@@ -234,7 +230,7 @@ def _resolve(uri: str, tracking_uri: str) -> Path:
 
         return model_folder(uri, tracking_uri)
     command = [sys.executable, "-m", "headrace.registry.loading", uri, tracking_uri]
-    told = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    told = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     if told.returncode:
         raise HeadraceError(f"The files of {uri} cannot be found.", where=tracking_uri)
     return Path(told.stdout.strip().splitlines()[-1])
@@ -250,9 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # MLflow's own server says this of itself; models may ask.
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
     if asked.tracking_uri:
-        os.environ["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_REGISTRY_URI"] = (
-            asked.tracking_uri
-        )
+        os.environ["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_REGISTRY_URI"] = asked.tracking_uri
     if asked.threads:
         for variable in THREAD_VARIABLES:
             os.environ.setdefault(variable, str(asked.threads))
@@ -279,4 +273,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    # Taking numeric libraries apart at exit takes a second and prints of leaks that are not ours.
+    os._exit(code)

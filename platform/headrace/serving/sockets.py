@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
+import os
 import socket
 import struct
+import tempfile
+from pathlib import Path
 
 from headrace.core.errors import EnvironmentProblem
 from headrace.serving.processes import listener_on
@@ -28,12 +32,8 @@ def bind(host: str, port: int) -> socket.socket:
     for candidate in range(FIRST_PORT, LAST_PORT + 1) if port == 0 else (port,):
         made = socket.socket(_family(host), socket.SOCK_STREAM)
         try:
-            # Lets a port be taken again whose last connections linger, not one that is in use.
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            made.bind((host, candidate))
-            if _is_free(host, candidate):
-                return made
-            made.close()
+            _bind_alone(made, host, candidate)
+            return made
         except OSError as error:
             made.close()
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
@@ -41,11 +41,7 @@ def bind(host: str, port: int) -> socket.socket:
                     f"No server can be at {host}: {error.strerror}."
                 ) from error
     user = listener_on(port) if port else None
-    what = (
-        f"Port {port} is in use"
-        if port
-        else f"No port from {FIRST_PORT} to {LAST_PORT} is free"
-    )
+    what = f"Port {port} is in use" if port else f"No port from {FIRST_PORT} to {LAST_PORT} is free"
     hint = "Stop it, or choose another port; 0 takes the first free one."
     raise EnvironmentProblem(
         f"{what}{f' by {user}' if user else ''}.", where=f"{host}:{port}", hint=hint
@@ -56,11 +52,18 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _is_free(host: str, port: int) -> bool:
-    """Whether nobody answers there: a wildcard listener may hide behind a free-looking address."""
-    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex((host, port)) != 0
+def _bind_alone(made: socket.socket, host: str, port: int) -> None:
+    """Bind so that nobody else can, although the port's last connections may still linger.
+
+    The option that ignores those also lets two sockets bind that do not listen yet; so it is
+    taken back at once, and one process of this user does that at a time.
+    """
+    lock = Path(tempfile.gettempdir()) / f"headrace-ports-{os.getuid()}.lock"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
 
 def share(held: socket.socket) -> None:
@@ -71,7 +74,6 @@ def share(held: socket.socket) -> None:
 def bind_beside(host: str, port: int) -> socket.socket:
     """A socket on a port that a shared one holds already."""
     made = socket.socket(_family(host), socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     share(made)
     made.bind((host, port))
     return made
@@ -86,8 +88,6 @@ def take_over(listening: socket.socket) -> None:
     with contextlib.suppress(OSError):
         # A program of one instruction: return 1, the place of the second listener. Once the
         # first is gone that place is empty, and the kernel goes back to choosing by itself.
-        program = ctypes.create_string_buffer(
-            struct.pack("HBBI", BPF_RETURN, 0, 0, 1), 8
-        )
+        program = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RETURN, 0, 0, 1), 8)
         described = struct.pack("HP", 1, ctypes.addressof(program))
         listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, described)

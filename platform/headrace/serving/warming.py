@@ -45,9 +45,7 @@ def warm_up(model: LoadedModel, batching: Batching) -> bool:
         log.warning("The model refuses its own input example: %s", error)
         return together
     except Exception as error:
-        raise ColdModel(
-            f"The model fails on its own input example: {error!r}"
-        ) from error
+        raise ColdModel(f"The model fails on its own input example: {error!r}") from error
     if together and batching == "auto" and not _same_by_row(model, call):
         log.warning("The model's result for a row depends on other rows: no batching.")
         return False
@@ -90,9 +88,7 @@ def _same_by_row(model: LoadedModel, example: Call) -> bool:
 def _rows(data: Any, at: int, scale: float) -> Any:
     """One row; a copy with smaller fractions shows what copies of one row cannot."""
     if isinstance(data, Table):
-        return Table(
-            {name: [_scaled(col[at], scale)] for name, col in data.columns.items()}
-        )
+        return Table({name: [_scaled(col[at], scale)] for name, col in data.columns.items()})
     if isinstance(data, dict):
         return {name: _rows(array, at, scale) for name, array in data.items()}
     row = data[at : at + 1]

@@ -19,7 +19,7 @@ class Home:
 
     @property
     def artifacts(self) -> Path:
-        """Step outputs: `artifacts/RUN/STEP/OUTPUT`, complete once `manifest.json` is beside them."""
+        """Step outputs, `artifacts/RUN/STEP/OUTPUT`; complete once `manifest.json` is there."""
         return self.root / "artifacts"
 
     @property

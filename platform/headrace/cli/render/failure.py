@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.text import Text
@@ -14,6 +16,8 @@ from headrace.core.states import State
 GATE_EXIT_CODE = 3
 _TOLD_IN_FULL = 2
 _TRACEBACK_LINES = 12
+_BUNDLE = re.compile(r'(?<=File ")[^"]*/code/[0-9a-f]{64}/')
+"""Where a step found the project's code: what follows is the path as its author knows it."""
 
 
 def failed_steps(view: RunView) -> list[StepView]:
@@ -39,14 +43,20 @@ def failure_lines(view: RunView, *, folder: Path) -> list[Text]:
         lines += _step_block(step, view, folder)
     if rest := failed[_TOLD_IN_FULL:]:
         lines.append(Text(f"also failed: {', '.join(step.name for step in rest)}", style="red"))
-    told = {step.error.what for step in failed if step.error}
-    if view.error and not any(view.error.what in one or one in view.error.what for one in told):
+    if view.error and not _told_already(view, failed):
         lines += list(_error_block(view.error))
     if view.killed:
         pid = f" (process {view.pid})" if view.pid else ""
         lines.append(Text(f"The run{pid} ended without a word: it was killed, or the power went."))
         lines.append(_labelled("try", "headrace clean stops whatever it may have left running"))
     return lines
+
+
+def _told_already(view: RunView, failed: Sequence[StepView]) -> bool:
+    """Whether the run's own error says nothing that its steps or its headline do not say."""
+    what = view.error.what if view.error else ""
+    told = (step.error.what for step in failed if step.error)
+    return view.state is State.CANCELLED or any(what in one or one in what for one in told)
 
 
 def _step_block(step: StepView, view: RunView, folder: Path) -> Iterator[Text]:
@@ -57,7 +67,9 @@ def _step_block(step: StepView, view: RunView, folder: Path) -> Iterator[Text]:
             (f"  {step.engine}, {_when(step)}", "dim"),
         )
     if step.error:
-        yield from _error_block(step.error)
+        log = step.logs[-1] if step.logs else "no log"
+        elsewhere = tuple(one for one in step.error.where if not one.endswith(log))
+        yield from _error_block(replace(step.error, where=elsewhere))
     if step.logs and not stopped_at_gate(view):
         yield _labelled("log", f"{folder / step.logs[-1]}")
         yield _labelled("", f"headrace logs {view.run} {step.name}")
@@ -69,7 +81,7 @@ def _when(step: StepView) -> str:
 
 
 def _error_block(error: Failure) -> Iterator[Text]:
-    traceback = error.traceback.rstrip().splitlines()
+    traceback = _BUNDLE.sub("", error.traceback).rstrip().splitlines()
     if len(traceback) > _TRACEBACK_LINES:
         traceback = ["  …", *traceback[-_TRACEBACK_LINES:]]
     yield from (Text(f"  {line}", style="dim") for line in traceback)

@@ -20,11 +20,13 @@ _LINES_AROUND = 5
 def frame(view: RunView, *, now: float, height: int) -> RenderableType:
     """The run as it stands, never taller than the terminal."""
     beat = int(now * _BEATS_PER_SECOND)
+    if not view.run:
+        return Text.assemble((mark(State.RUNNING, beat=beat), "cyan"), " compiling")
     lines = rows(view, now=now, room=max(3, height - _LINES_AROUND))
     head = Text.assemble(
         (f"{mark(State.RUNNING, beat=beat)} ", "cyan"),
-        (view.pipeline or "starting", "bold"),
-        (f"  run {view.run}" if view.run else "", "dim"),
+        (view.pipeline, "bold"),
+        (f"  run {view.run}", "dim"),
         no_wrap=True,
         overflow="ellipsis",
     )
@@ -33,8 +35,8 @@ def frame(view: RunView, *, now: float, height: int) -> RenderableType:
 
 def footer(view: RunView, *, now: float) -> Text:
     """The time so far, how much is done, and where the logs are."""
-    if not view.run:
-        return Text("compiling", style="dim")
+    if view.state.done:
+        return Text(f"{view.label}, finishing its record in MLflow", style="dim")
     total = max(view.total, len(view.steps))
     parts = [
         clock(now - view.started),

@@ -39,6 +39,12 @@ def moment(unix: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix))
 
 
+def short_moment(unix: float) -> str:
+    """Local day and time to the minute: `24 Nov 08:15`; the year where it is another."""
+    then, now = time.localtime(unix), time.localtime()
+    return time.strftime("%d %b %H:%M" if then.tm_year == now.tm_year else "%d %b %Y", then)
+
+
 def size(count: float) -> str:
     """
     >>> [size(one) for one in (0, 999, 1500, 12_345_678, 3.2e9)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,17 +35,29 @@ def rows(view: RunView, *, now: float, room: int | None = None) -> list[Row]:
     Where there is not room for all, the steps of loops are drawn together, the largest
     loop first; then what is yet to come, then the earliest that are done, become one line.
     """
-    if room is None or len(view.steps) <= room:
-        return [step_row(step, now=now) for step in view.steps]
+    steps = _loops_in_order(view.steps)
+    lines = [step_row(step, now=now) for step in steps]
+    if room is None or len(lines) <= room:
+        return lines
     collapsed: set[str] = set()
-    sizes = Counter(step.group for step in view.steps if step.group)
-    lines = [step_row(step, now=now) for step in view.steps]
-    for group, members in sizes.most_common():
+    for group, members in Counter(step.group for step in steps if step.group).most_common():
         if members == 1 or len(lines) <= room:
             break
         collapsed.add(group)
-        lines = _grouped(view.steps, collapsed, now)
+        lines = _grouped(steps, collapsed, now)
     return _cut(lines, max(room, 3))
+
+
+def _loops_in_order(steps: Sequence[StepView]) -> list[StepView]:
+    """Steps in order of start, but a loop's together and by their numbers."""
+    first: dict[str, int] = {}
+    for place, step in enumerate(steps):
+        first.setdefault(step.group or step.step, place)
+    return sorted(steps, key=lambda step: (first[step.group or step.step], _numbers(step)))
+
+
+def _numbers(step: StepView) -> list[int]:
+    return [int(number) for number in re.findall(r"\[(\d+)\]", step.name)]
 
 
 def _grouped(steps: Sequence[StepView], collapsed: set[str], now: float) -> list[Row]:
@@ -132,7 +145,7 @@ def live_text(step: StepView) -> str:
 def result_text(step: StepView) -> str:
     """A finished step's result: a version, a decision, an endpoint, or its first figures."""
     if made := decision(step):
-        return f"{made.alias} is {made.model or 'moved'}" if made.promoted else f"{made.alias} stays"
+        return f"{made.alias} is {made.model}" if made.promoted else f"{made.alias} stays"
     if opened := endpoint(step):
         return opened.url
     versions = [f"{one.name}/{one.version}" for one in step_versions(step)]

@@ -15,12 +15,12 @@ _TEXT_STYLES = {State.FAILED: "red", State.RUNNING: "", State.SUCCEEDED: ""}
 
 
 def steps_table(lines: Sequence[Row], *, beat: int | None = None) -> Table:
-    """A line per row; the last column is cut with an ellipsis where the terminal ends."""
+    """A line per row; the last column is the one that is cut where the terminal is narrow."""
     table = Table.grid(padding=(0, 2), pad_edge=False)
     table.add_column(no_wrap=True, overflow="ellipsis", min_width=10)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column()
     for line in lines:
         quiet = line.state in (State.PENDING, State.SKIPPED)
         table.add_row(
@@ -30,6 +30,11 @@ def steps_table(lines: Sequence[Row], *, beat: int | None = None) -> Table:
             ),
             Text(line.engine, style="dim"),
             Text(line.time, style="" if line.state is State.RUNNING else "dim"),
-            Text(line.text, style=_TEXT_STYLES.get(line.state, "dim")),
+            Text(
+                line.text,
+                style=_TEXT_STYLES.get(line.state, "dim"),
+                no_wrap=True,
+                overflow="ellipsis",
+            ),
         )
     return table

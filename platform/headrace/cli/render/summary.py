@@ -37,19 +37,26 @@ class Surroundings:
 
 def summary(view: RunView, around: Surroundings) -> RenderableType:
     """The whole summary; steps make room where the screen is small."""
-    below = facts(outcomes(view), logs=around.folder / "logs", calls=around.calls)
+    below = facts(outcomes(view), logs=around.folder / "logs")
     trouble = failure_lines(view, folder=around.folder)
     if again := next_line(view):
         below.append(("again", Text(again)))
     parts: list[RenderableType] = [headline(view, now=around.now), Text()]
-    taken = 4 + len(below) + (len(trouble) + 1 if trouble else 0)
+    call = _call(around.calls)
+    taken = 4 + len(below) + (len(trouble) + 1 if trouble else 0) + 2 * len(call)
     room = None if around.height is None else max(3, around.height - taken)
     lines = rows(view, now=around.now, room=room)
     if lines:
         parts += [steps_table(lines), Text()]
     if trouble:
         parts += [*trouble, Text()]
-    return Group(*parts, facts_table(below))
+    return Group(*parts, facts_table(below), *call)
+
+
+def _call(lines: Sequence[str]) -> list[Text]:
+    """Lines to paste stay whole: where one is too long, the terminal wraps it, not we."""
+    shown = [Text(line, no_wrap=True, overflow="ignore") for line in lines]
+    return [Text(), *shown] if shown else []
 
 
 def headline(view: RunView, *, now: float) -> RenderableType:

@@ -12,33 +12,49 @@ from headrace.cli.outcomes import outcomes
 from headrace.cli.progress import RunView
 from headrace.cli.render.failure import failed_steps, stopped_at_gate
 from headrace.cli.render.marks import mark, style
-from headrace.cli.render.quantities import duration, moment
+from headrace.cli.render.quantities import clock, duration, moment, short_moment
 from headrace.core.states import State
+from headrace.serving.records import ServerRecord
 
 
 def plain_table(*headings: str) -> Table:
-    """A table without lines: headings dim, columns apart."""
+    """A table without lines: headings dim, columns apart.
+
+    Where the terminal is narrow the last column gives way first; fill it with `cut`.
+    """
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for heading in headings:
-        table.add_column(heading, no_wrap=True, overflow="ellipsis")
+        table.add_column(heading, no_wrap=heading != headings[-1], overflow="ellipsis")
     return table
+
+
+def cut(text: str, style: str = "") -> Text:
+    """A cell of one line that ends with an ellipsis where its column ends."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def runs_table(views: Sequence[RunView]) -> Table:
-    """A line per run, the latest at the bottom, next to the prompt."""
-    table = plain_table("run", "pipeline", "started", "took", "steps", "result")
-    table.columns[3].justify = "right"
-    table.columns[0].overflow = "fold"
+    """A line per run, the latest at the bottom, next to the prompt. The id holds the pipeline."""
+    table = plain_table("run", "started", "took", "steps", "result")
+    table.columns[2].justify = "right"
     for view in views:
         table.add_row(
             Text.assemble((f"{mark(view.state)} ", style(view.state)), view.run),
-            view.pipeline,
-            Text(moment(view.started), style="dim"),
-            duration(view.seconds),
+            Text(short_moment(view.started), style="dim"),
+            took(view.seconds),
             Text(steps_cell(view), style="dim"),
-            Text(result_cell(view), style=style(view.state) if not view.state.good else ""),
+            cut(result_cell(view), "" if view.state.good else style(view.state)),
         )
     return table
+
+
+def took(seconds: float | None) -> str:
+    """A duration that leaves room for the rest of its line.
+
+    >>> took(None), took(44.51), took(68)
+    ('', '44.5 s', '1:08')
+    """
+    return duration(seconds) if seconds is None or seconds < 59.95 else clock(seconds)
 
 
 def steps_cell(view: RunView) -> str:
@@ -63,3 +79,17 @@ def result_cell(view: RunView) -> str:
         failed = failed_steps(view)
         return f"{failed[0].name} failed" if failed else "failed"
     return " · ".join(made) if view.state.good else view.state.value
+
+
+def servers_table(records: Sequence[ServerRecord]) -> Table:
+    """A line per model server."""
+    table = plain_table("model", "version", "endpoint", "since", "started by")
+    for one in records:
+        table.add_row(
+            Text(one.name, style="bold"),
+            f"{one.version} ({one.alias})" if one.alias else one.version,
+            one.endpoint,
+            Text(moment(one.started), style="dim"),
+            cut(one.run_id or "headrace serve", "dim"),
+        )
+    return table

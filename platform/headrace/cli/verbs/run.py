@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headrace.cli.options import examples, home_option, json_option, shown
+from headrace.cli.options import examples, home_option, json_option
 from headrace.sites.home import Home
 
 if TYPE_CHECKING:
@@ -52,25 +52,31 @@ def command(
     failed or was stopped goes on where it was. Ends with 0 if all went well, 1 if a step
     failed, 3 if a gate said no, 130 if cancelled.
     """
-    from headrace.compiling.pipeline import compile_pipeline, find_pipeline
-    from headrace.running.parameters import parse_arguments
-    from headrace.running.run import run_pipeline
-
-    compiled = compile_pipeline(find_pipeline(pipeline))
-    arguments = parse_arguments(parameters, compiled.parameters)
     from headrace.cli.watching import watcher
 
+    # The picture is there before the slow imports and the compiler are.
     with watcher(_progress_console(as_json=as_json, quiet=quiet)) as watch:
-        run_pipeline(
-            compiled,
-            arguments,
-            home,
-            use_cache=not no_cache,
-            from_step=from_step,
-            jobs=jobs,
-            on_event=watch,
-            source=pipeline,
-        )
+        from headrace.compiling.pipeline import compile_pipeline, find_pipeline
+        from headrace.running.parameters import parse_arguments
+        from headrace.running.run import run_pipeline
+
+        compiled = compile_pipeline(find_pipeline(pipeline))
+        arguments = parse_arguments(parameters, compiled.parameters)
+        try:
+            run_pipeline(
+                compiled,
+                arguments,
+                home,
+                use_cache=not no_cache,
+                from_step=from_step,
+                jobs=jobs,
+                on_event=watch,
+                source=pipeline,
+            )
+        except KeyboardInterrupt:
+            # A second Ctrl-C, when all is over but MLflow's record, which goes on by itself.
+            if not watch.view.state.done:
+                raise
     _tell(watch.view, home, as_json=as_json, quiet=quiet)
     return watch.view.exit_code
 

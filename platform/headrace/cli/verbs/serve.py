@@ -1,0 +1,128 @@
+"""`headrace serve`: answer predictions with a registered version, on this machine."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headrace.cli.options import examples, home_option, json_option, shown
+from headrace.core.errors import UsageError
+from headrace.sites.home import Home
+
+if TYPE_CHECKING:
+    from headrace.serving.records import ServerRecord
+
+_MODEL = re.compile(
+    r"(models:/)?(?P<name>[^@/]+)(@(?P<alias>[^@/]+)|/(?P<version>\d+))?", re.ASCII
+)
+
+
+@click.command(
+    epilog=examples(
+        "headrace serve flight-delays",
+        "headrace serve flight-delays@champion --port 8600",
+        "headrace serve flight-delays/3",
+        "headrace serve",
+    )
+)
+@click.argument("model", required=False)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="[default: where the model is served now, or the first free one from 8500]",
+)
+@home_option
+@json_option
+def command(model: str | None, port: int, home: Home, as_json: bool) -> int:
+    """Serve MODEL: NAME (its champion), NAME@ALIAS or NAME/VERSION; without MODEL, list servers.
+
+    The server stays when this command ends, and another version takes its port over
+    without a request failing. `headrace stop NAME` ends it.
+    """
+    if model is None:
+        return _list(home, as_json=as_json)
+    name, alias, version = parse_model(model)
+    from headrace.registry.database import prepare
+    from headrace.serving.local import start
+
+    home.ensure()
+    prepare(home.database, artifacts=home.mlartifacts)
+    if not version:
+        from headrace.registry.loading import resolve_alias
+
+        version, uri = resolve_alias(home.tracking_uri, name, alias)
+    else:
+        uri = f"models:/{name}/{version}"
+    record = start(home, name, uri, version, alias, port)
+    _tell(record, home, as_json=as_json)
+    return 0
+
+
+def parse_model(text: str) -> tuple[str, str, str]:
+    """Name, alias and version; the alias is `champion` where neither is given.
+
+    >>> parse_model("flights"), parse_model("flights@next"), parse_model("models:/flights/3")
+    (('flights', 'champion', ''), ('flights', 'next', ''), ('flights', '', '3'))
+
+    Raises:
+        UsageError: It has another form.
+    """
+    match = _MODEL.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"{text!r} names no model.", hint="write NAME, NAME@ALIAS or NAME/VERSION (a number)"
+        )
+    version = match["version"] or ""
+    return match["name"], "" if version else match["alias"] or "champion", version
+
+
+def server_object(record: ServerRecord, home: Home) -> dict[str, Any]:
+    """A server for programs: `name`, `version`, `alias`, `endpoint`, `port`, `pid`, `started`,
+    `run`, `log`."""
+    from headrace.serving.local import log_path
+
+    return {
+        "name": record.name,
+        "version": record.version,
+        "alias": record.alias,
+        "endpoint": record.endpoint,
+        "port": record.port,
+        "pid": record.pid,
+        "started": record.started,
+        "run": record.run_id,
+        "log": str(log_path(home, record.name)),
+    }
+
+
+def _tell(record: ServerRecord, home: Home, *, as_json: bool) -> None:
+    if as_json:
+        from headrace.cli.console import write_json
+
+        write_json(server_object(record, home))
+        return
+    from headrace.cli.telling import call_lines
+    from headrace.serving.local import log_path
+
+    alias = f" ({record.alias})" if record.alias else ""
+    click.echo(f"{record.name} version {record.version}{alias} at {record.endpoint}")
+    click.echo(f"log {shown(log_path(home, record.name))}; headrace stop {record.name} ends it\n")
+    click.echo("\n".join(call_lines(record)))
+
+
+def _list(home: Home, *, as_json: bool) -> int:
+    from headrace.cli import console
+    from headrace.serving.local import running
+
+    records = running(home)
+    if as_json:
+        console.write_json([server_object(one, home) for one in records])
+    elif records:
+        from headrace.cli.render.tables import servers_table
+
+        console.out().print(servers_table(records))
+    else:
+        click.echo("No server is running here. Start one: headrace serve NAME")
+    return 0
