@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console, RenderableType
 
+from headrace.cli.main import main
 from headrace.core.states import State
 
 START = 1_795_507_200.0
-RUN = "20261124-081500-flights-7c1e"
+RUN = "flights-20261124-081500-7c1e"
 
 
 class Recorded:
@@ -119,7 +124,9 @@ def promoted() -> Recorded:
     run.start(61.1, "promote", "headrace", parameters={"version": version, "alias": "champion"})
     decision = {
         "promoted": True, "alias": "champion", "gate": "auc >= champion.auc",
-        "version": version, "figures": {"auc": 0.712345, "champion.auc": 0.7081},
+        "name": "flight-delays", "version": 3, "champion": 2,
+        "reasons": ["auc 0.712 >= champion.auc 0.708"],
+        "figures": {"auc": 0.712345, "champion.auc": 0.7081},
     }  # fmt: skip
     run.finish(
         61.5, "promote", engine="headrace", seconds=0.4, outputs={"decision": decision},
@@ -134,9 +141,83 @@ def promoted() -> Recorded:
 
 
 @pytest.fixture
+def drawn() -> Callable[..., str]:
+    """Draws a renderable as plain text, without the blanks at the ends of its lines."""
+
+    def draw(renderable: RenderableType, width: int = 80) -> str:
+        out = StringIO()
+        console = Console(file=out, width=width, highlight=False, markup=False, emoji=False)
+        console.print(renderable, crop=False)
+        return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+    return draw
+
+
+@pytest.fixture
+def headrace(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., Said]:
+    """Runs a command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HEADRACE_HOME", raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+    def run(*words: str) -> Said:
+        code = main(list(words))
+        said = capsys.readouterr()
+        return Said(code=code, out=said.out, err=said.err)
+
+    return run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What a command line left behind."""
+
+    code: int
+    """Its exit code."""
+    out: str
+    """Its standard output."""
+    err: str
+    """Its standard error."""
+
+    @property
+    def lines(self) -> list[str]:
+        """Standard output without the blanks at the ends of its lines."""
+        return [line.rstrip() for line in self.out.splitlines()]
+
+
+@pytest.fixture
 def recorded() -> Callable[..., Recorded]:
     """The builder."""
     return Recorded
+
+
+KEY_ERROR = {
+    "what": "KeyError: 'dep_dela'",
+    "where": [],
+    "hint": "",
+    "kind": "KeyError",
+    "exit_code": 1,
+    "traceback": f'  File "/home/.headrace/code/{"a1" * 32}/flights/steps.py", line 88, in train\n'
+    '    rows = table["dep_dela"]\n           ~~~~~^^^^^^^^^^^^',
+}
+
+
+def failed() -> Recorded:
+    """A run of flights whose training failed at its second attempt."""
+    run = flights().finish(
+        44.0, "train", engine="ray", seconds=22.2, state="failed", attempt=2, error=KEY_ERROR
+    )
+    return run.end(44.5, State.FAILED, error=KEY_ERROR)
+
+
+@pytest.fixture
+def flights_failed() -> Recorded:
+    """See `failed`."""
+    return failed()
 
 
 @pytest.fixture

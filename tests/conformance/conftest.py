@@ -8,11 +8,16 @@ are always run, unless the case asks for `cached_run`.
 """
 
 import importlib
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +26,7 @@ from urllib.parse import urlparse
 import pytest
 
 from headrace.compiling.pipeline import compile_pipeline
+from headrace.running import launch
 from headrace.running.run import RunResult, run_pipeline
 from headrace.sites.home import Home
 
@@ -114,8 +120,13 @@ class Project:
     """A project in files: `pipeline.py` with a pipeline named `main`, and what it imports."""
 
     root: Path
+    """The folder with `pipeline.py`."""
     run: Run
+    """How it is run."""
     edits: int = 0
+    """How many files were written so far."""
+    first: Outcome | None = None
+    """What its first run came to, where a fixture made one."""
 
     def write(self, name: str, text: str) -> None:
         """Write a file, dated later than anything before it, as an edit by hand would be."""
@@ -164,14 +175,105 @@ class Project:
             "             Home(root=Path(sys.argv[1])), record=False)\n"
         )
         (self.root.parent / "start.py").write_text(script)
-        import json
-
         return subprocess.Popen(
             [sys.executable, self.root.parent / "start.py", self.run.home.root,
              json.dumps(arguments)],
             env={**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"},
             cwd=self.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+
+
+WARM = """
+import importlib, json, os, signal, socket, sys
+from headrace.running import forkserver
+control = socket.socket(fileno=int(sys.argv[1]))
+for module in getattr(forkserver, "_ALWAYS", ()):
+    importlib.import_module(module)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while True:
+    data, (channel, log), _, _ = socket.recv_fds(control, 2**20, 2)
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        request = json.loads(data)
+        os.environ.clear()
+        os.environ.update(request["env"])
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        sys.argv = ["forkserver", str(channel), *request["libraries"]]
+        forkserver.main()
+        os._exit(0)
+    os.close(channel)
+    os.close(log)
+    control.send(str(pid).encode())
+"""
+
+
+class WarmStarts:
+    """Stands in for `subprocess` where the runner starts its fork server.
+
+    A fork server spends half a second on imports before it serves; here each is forked from
+    one process that has done them, which is as good as fresh and ten times as quick. Only
+    the start differs: the server, its steps and their end are the runner's own. The runs
+    that are killed are started cold, in a process of their own.
+    """
+
+    def __init__(self) -> None:
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.program = subprocess.Popen(
+            [sys.executable, "-c", WARM, str(theirs.fileno())], pass_fds=[theirs.fileno()]
+        )
+        theirs.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+    def Popen(self, words: list[str], **options: Any) -> Any:  # noqa: N802
+        if words[1:3] != ["-m", "headrace.running.forkserver"]:
+            return subprocess.Popen(words, **options)
+        request = {"env": options["env"], "libraries": words[4:]}
+        files = [*options["pass_fds"], options["stdout"].fileno()]
+        socket.send_fds(self.control, [json.dumps(request).encode()], files)
+        return Started(pid=int(self.control.recv(32)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A fork server that `WarmStarts` started, as far as the runner asks of a process."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return 0
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        deadline = time.monotonic() + (timeout or 60.0)
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("forkserver", timeout or 60.0)
+            time.sleep(0.002)
+        return 0
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_starts() -> Iterator[None]:
+    """Start fork servers warm for as long as this suite runs."""
+    starts = WarmStarts()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "subprocess", starts)
+        yield
+    starts.program.kill()
+    starts.program.wait()
+    starts.control.close()
 
 
 def local_path(artifact: dict[str, Any]) -> Path:
@@ -198,18 +300,33 @@ def cached_run(run: Run) -> Run:
     return run.with_options(use_cache=True)
 
 
-@pytest.fixture
-def project(
-    tmp_path: Path, cached_run: Run, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Project]:
-    root = tmp_path / "project"
-    root.mkdir()
+@contextmanager
+def project_in(folder: Path) -> Iterator[Project]:
+    """An empty project in `folder/project` whose runs go to `folder/.headrace`."""
+    root = folder / "project"
+    root.mkdir(parents=True)
     (root / "pyproject.toml").write_text('[project]\nname = "case"\nversion = "0"\n')
-    monkeypatch.syspath_prepend(str(root))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    made = Project(root=root, run=cached_run)
-    yield made
-    made.unload()
+    home = Home(root=folder / ".headrace").ensure()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(root))
+        patch.setattr(sys, "dont_write_bytecode", True)
+        made = Project(root=root, run=Run(home=home, options={"record": False}))
+        yield made
+        made.unload()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A project of the case's own."""
+    with project_in(tmp_path / "case") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def module_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project that the cases of a file share."""
+    with project_in(tmp_path_factory.mktemp("shared") / "case") as made:
+        yield made
 
 
 @pytest.fixture

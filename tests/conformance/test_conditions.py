@@ -1,6 +1,7 @@
 """dsl.If, dsl.Elif and dsl.Else: which branch runs, and what becomes of the others."""
 
-from typing import NamedTuple
+from inspect import Parameter, Signature
+from typing import Dict, List
 
 import pytest
 from kfp import dsl
@@ -50,60 +51,59 @@ def fail() -> str:
     raise RuntimeError("no")
 
 
-@pytest.mark.parametrize("text", AWKWARD)
-def test_equality_with_any_text(run, text):
+def test_equality_with_any_text(run):
     """A condition compares values. Whatever characters the constant consists of, exactly one
-    of an If and its Else runs, and it is the right one."""
+    of an If and its Else runs, and it is the right one; the same for !=."""
 
-    @dsl.pipeline
-    def compare(same: str, other: str) -> NamedTuple("Outputs", same=str, other=str, unequal=str):
-        with dsl.If(same == text):
-            yes = say(text="yes")
-        with dsl.Else():
-            no = say(text="no")
-        with dsl.If(other == text):
-            yes_2 = say(text="yes")
-        with dsl.Else():
-            no_2 = say(text="no")
-        with dsl.If(same != text):
-            yes_3 = say(text="yes")
-        with dsl.Else():
-            no_3 = say(text="no")
-        outputs = NamedTuple("Outputs", same=str, other=str, unequal=str)
-        return outputs(
-            dsl.OneOf(yes.output, no.output),
-            dsl.OneOf(yes_2.output, no_2.output),
-            dsl.OneOf(yes_3.output, no_3.output),
-        )
+    def compare(*given):
+        for index, (same, text) in enumerate(zip(given[1:], AWKWARD, strict=True)):
+            with dsl.If(same == text):
+                say(text=f"{index} ==")
+            with dsl.Else():
+                say(text=f"{index} not ==")
+            with dsl.If(given[0] == text):
+                say(text=f"{index} other ==")
+            with dsl.If(same != text):
+                say(text=f"{index} !=")
+            with dsl.Elif(given[0] != text):
+                say(text=f"{index} other !=")
 
-    outcome = run(compare, same=text, other=text + "'")
+    names = ["other", *(f"text_{index}" for index in range(len(AWKWARD)))]
+    compare.__signature__ = Signature(
+        Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=str) for name in names
+    )
+    outcome = run(dsl.pipeline(compare), **dict(zip(names, ["other", *AWKWARD], strict=True)))
+    said: dict[str, set[str]] = {text: set() for text in AWKWARD}
+    for step in outcome.states:
+        index, _, told = outcome.of(step)["Output"].partition(" ")
+        said[AWKWARD[int(index)]].add(told)
     assert outcome.state == "succeeded"
-    assert outcome.outputs == {"same": "yes", "other": "no", "unequal": "no"}
-    assert outcome.skipped == {
-        "condition-branches-1/condition-3/say-2",
-        "condition-branches-4/condition-5/say-3",
-        "condition-branches-7/condition-8/say-5",
-    }
+    assert said == {text: {"==", "other !="} for text in AWKWARD}
 
 
-@pytest.mark.parametrize("text", ["it's", "two\nlines", "C:\\new", "x' && 'y"])
-def test_equality_of_two_values_that_are_only_known_at_run_time(run, text):
+def test_equality_of_two_values_that_are_only_known_at_run_time(run):
     """Neither side has to be a constant."""
 
     @dsl.pipeline
-    def compare(left: str, right: str):
-        made = say(text=left)
-        with dsl.If(made.output == right):
-            say(text="equal")
-        with dsl.If(made.output != right):
-            say(text="unequal")
+    def compare(rows: List[Dict[str, str]]):
+        with dsl.ParallelFor(rows) as row:
+            made = say(text=row.left)
+            with dsl.If(made.output == row.right):
+                say(text="equal")
+            with dsl.Else():
+                say(text="unequal")
 
-    assert run(compare, left=text, right=text).skipped == {"condition-2/say-3"}
-    assert run(compare, left=text, right=f"{text} ").skipped == {"condition-1/say-2"}
+    rows = [{"left": text, "right": f"{text}{tail}"} for text in AWKWARD for tail in ("", " ")]
+    outcome = run(compare, rows=rows)
+    found = {
+        int(step.split("/")[1]): outcome.of(step)["Output"]
+        for step in outcome.states
+        if "condition" in step
+    }
+    assert [found[index] for index in range(len(rows))] == ["equal", "unequal"] * len(AWKWARD)
 
 
-SIX = ["==", "!=", "<", "<=", ">", ">="]
-HOLDS = {"below": {"!=", "<", "<="}, "equal": {"==", "<=", ">="}, "above": {"!=", ">", ">="}}
+HOLDS = {-1: {"!=", "<", "<="}, 0: {"==", "<=", ">="}, 1: {"!=", ">", ">="}}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ HOLDS = {"below": {"!=", "<", "<="}, "equal": {"==", "<=", ">="}, "above": {"!="
         pytest.param(int, -3, (-4, -3, 2), id="negative int"),
         pytest.param(float, 0.5, (0.25, 0.5, 0.75), id="float"),
         pytest.param(float, 2, (1.9, 2.0, 2.1), id="float against whole number"),
-        pytest.param(int, 2.5, (2, None, 3), id="int against fraction"),
+        pytest.param(int, 2.5, (2, 3), id="int against fraction"),
         pytest.param(float, 1e-7, (1e-8, 1e-7, 2e-7), id="small float"),
         pytest.param(str, "m's", ("m", "m's", "n"), id="text"),
     ],
@@ -122,26 +122,27 @@ def test_all_six_comparisons(run, kind, bound, values):
     """==, !=, <, <=, > and >= on numbers and texts, in both senses."""
 
     @dsl.pipeline
-    def compare(value: kind):
-        with dsl.If(value == bound, name="=="):
-            say(text="x")
-        with dsl.If(value != bound, name="!="):
-            say(text="x")
-        with dsl.If(value < bound, name="<"):
-            say(text="x")
-        with dsl.If(value <= bound, name="<="):
-            say(text="x")
-        with dsl.If(value > bound, name=">"):
-            say(text="x")
-        with dsl.If(value >= bound, name=">="):
-            say(text="x")
+    def compare(values: List[kind]):
+        with dsl.ParallelFor(values) as value:
+            with dsl.If(value == bound):
+                say(text="==")
+            with dsl.If(value != bound):
+                say(text="!=")
+            with dsl.If(value < bound):
+                say(text="<")
+            with dsl.If(value <= bound):
+                say(text="<=")
+            with dsl.If(value > bound):
+                say(text=">")
+            with dsl.If(value >= bound):
+                say(text=">=")
 
-    for place, value in zip(("below", "equal", "above"), values, strict=True):
-        if value is None:
-            continue
-        outcome = run(compare, value=value)
-        ran = {int(step.split("/")[0].removeprefix("condition-")) for step in outcome.states}
-        assert {SIX[number - 1] for number in ran} == HOLDS[place], (place, value)
+    outcome = run(compare, values=list(values))
+    held: dict[object, set[str]] = {value: set() for value in values}
+    for step in outcome.states:
+        held[values[int(step.split("/")[1])]].add(outcome.of(step)["Output"])
+    assert outcome.state == "succeeded"
+    assert held == {value: HOLDS[(value > bound) - (value < bound)] for value in values}
 
 
 def test_a_constant_on_the_left(run):
@@ -214,28 +215,30 @@ def test_a_number_compared_with_text(run):
     assert run(compare, number=30).states == {"condition-2/say-2": "succeeded"}
 
 
-@pytest.mark.parametrize(
-    ("score", "branch"), [(95, "condition-2/say"), (75, "condition-3/say-2"), (10, "condition-4/say-3")]
-)
-def test_the_first_branch_that_holds_is_the_only_one(run, score, branch):
+def test_the_first_branch_that_holds_is_the_only_one(run):
     """If, Elif and Else: the first true condition's branch runs, no other, though later
     conditions hold as well."""
 
     @dsl.pipeline
-    def grade(score: int):
-        made = whole(value=score)
-        with dsl.If(made.output > 90):
-            say(text="a")
-        with dsl.Elif(made.output > 50):
-            say(text="b")
-        with dsl.Else():
-            say(text="c")
+    def grade(scores: List[int]):
+        with dsl.ParallelFor(scores) as score:
+            made = whole(value=score)
+            with dsl.If(made.output > 90):
+                say(text="a")
+            with dsl.Elif(made.output > 50):
+                say(text="b")
+            with dsl.Else():
+                say(text="c")
 
-    outcome = run(grade, score=score)
-    path = f"condition-branches-1/{branch}"
-    assert outcome.states == {"whole": "succeeded", path: "succeeded"}
+    outcome = run(grade, scores=[95, 75, 10])
+    branches = "condition-branches-2"
     assert outcome.state == "succeeded"
-    assert len(outcome.skipped) == 2
+    assert {step for step in outcome.states if "condition" in step} == {
+        f"for-loop-1/0/{branches}/condition-3/say",
+        f"for-loop-1/1/{branches}/condition-4/say-2",
+        f"for-loop-1/2/{branches}/condition-5/say-3",
+    }
+    assert len(outcome.skipped) == 6
 
 
 def test_elif_without_else_may_run_nothing(run):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,23 +78,18 @@ class Journal:
         }
         self.add("step_finished", step=step, **(defaults | fields))
 
+    @staticmethod
+    def artifact(
+        name: str, uri: Path | str, kind: str = "system.Dataset", **metadata: Any
+    ) -> dict[str, Any]:
+        """An artifact as journals describe it, its digest made up from its name."""
+        digest = f"sha256:{name.encode().hex():0<64}"
+        uri = str(uri)
+        return {"name": name, "type": kind, "uri": uri, "metadata": metadata, "digest": digest}
+
     def end(self, state: str = "succeeded", **fields: Any) -> None:
         """Append `run_finished`."""
         self.add("run_finished", **({"state": state, "seconds": 5.0, "error": None} | fields))
-
-
-def artifact(name: str, uri: Path, kind: str = "system.Dataset", **metadata: Any) -> dict[str, Any]:
-    """An artifact as journals describe it, its digest made up from its name."""
-    digest = f"sha256:{name.encode().hex():0<64}"
-    return {"name": name, "type": kind, "uri": str(uri), "metadata": metadata, "digest": digest}
-
-
-def wait_for(condition: Any, seconds: float = 60.0) -> None:
-    """Return once `condition()` holds; fail when it never does."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -108,3 +103,19 @@ def ready(home: Home) -> Home:
     """A home whose database is ready."""
     database.prepare(home.database, artifacts=home.mlartifacts)
     return home
+
+
+@pytest.fixture
+def new_run(home: Home) -> Callable[..., Journal]:
+    """Begin the journal of another run in the home."""
+
+    def begin(run: str = "run-1", **fields: Any) -> Journal:
+        return Journal(home, run, **fields)
+
+    return begin
+
+
+@pytest.fixture
+def run(new_run: Callable[..., Journal]) -> Journal:
+    """The journal of a run that has written nothing yet."""
+    return new_run()

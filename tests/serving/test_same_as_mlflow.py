@@ -58,9 +58,8 @@ def network(inputs: int, outputs: int) -> Any:
     import torch
 
     torch.manual_seed(0)
-    return torch.nn.Sequential(
-        torch.nn.Linear(inputs, 16), torch.nn.Dropout(0.5), torch.nn.Linear(16, outputs)
-    )
+    layers = torch.nn.Linear(inputs, 16), torch.nn.Dropout(0.5), torch.nn.Linear(16, outputs)
+    return torch.nn.Sequential(*layers)
 
 
 def save_torch_columns(path: str) -> Any:
@@ -84,8 +83,10 @@ def save_torch_tensor(path: str, form: str = "pickle") -> Any:
 
     data = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)
     single = np.dtype("float32")
+    # An exported graph keeps the mode it was traced in; a pickled module is set to evaluate.
+    module = network(4, 1).train(form == "pickle")
     mlflow.pytorch.save_model(
-        network(4, 1),
+        module,
         path,
         signature=ModelSignature(
             Schema([TensorSpec(single, (-1, 4))]), Schema([TensorSpec(single, (-1, 1))])
@@ -204,14 +205,15 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def payloads(data: Any) -> list[dict[str, Any]]:
     """Bodies that hold the data in MLflow's forms."""
-    if hasattr(data, "to_json"):
-        split = json.loads(data.to_json(orient="split", date_format="iso", double_precision=15))
-        split.pop("index")
-        for column, dtype in zip(split["columns"], data.dtypes, strict=True):
-            if dtype.kind == "M":
-                at = split["columns"].index(column)
-                for line in split["data"]:
-                    line[at] = line[at].removesuffix("Z").split(".")[0]
+    if hasattr(data, "columns"):
+        columns = {
+            name: column.dt.strftime("%Y-%m-%dT%H:%M:%S") if column.dtype.kind == "M" else column
+            for name, column in data.items()
+        }
+        lines = zip(*(column.tolist() for column in columns.values()), strict=True)
+        # pandas says NaN where a text is missing.
+        rows = [[None if one != one else one for one in line] for line in lines]
+        split = {"columns": list(columns), "data": rows}
         records = [dict(zip(split["columns"], line, strict=True)) for line in split["data"]]
         return [{"dataframe_split": split}, {"dataframe_records": records}]
     listed = data if isinstance(data, list) else data.tolist()

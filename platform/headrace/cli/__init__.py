@@ -1,1 +1,1 @@
-"""The front door: a file per verb; everything is printed in one place. Decides nothing about runs."""
+"""The front door: a file per verb, all printing in one place. Decides nothing about runs."""

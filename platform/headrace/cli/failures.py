@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -39,7 +40,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
     """
     known = translate(error)
     if os.environ.get(DEBUG_VARIABLE) == "1":
-        traceback.print_exception(error)
+        print("".join(traceback.format_exception(error)), file=sys.stderr)
     if known is None:
         known, code = _bug(error), BUG_EXIT_CODE
     else:
@@ -117,12 +118,14 @@ def _write_traceback(error: BaseException) -> Path | None:
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     text = f"$ {' '.join(sys.argv)}\n" + "".join(traceback.format_exception(error))
     temporary = Path(tempfile.gettempdir()) / f"headrace-crashes-{os.getuid()}"
-    for place in (lambda: find_home(Path.cwd()).ensure().root / "crashes", lambda: temporary):
-        try:
-            folder = place()
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (folder / name).write_text(text)
-        except OSError:
-            continue
-        return folder / name
+    with suppress(OSError):
+        return _write(find_home(Path.cwd()).ensure().root / "crashes" / name, text)
+    with suppress(OSError):
+        return _write(temporary / name, text)
     return None
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.write_text(text)
+    return path

@@ -25,7 +25,7 @@ class Verb:
 
 
 class LazyGroup(click.Group):
-    """A click group over `sections`: heading to verbs, in the order in which the help shows them."""
+    """A click group over `sections`: verbs by heading, in the order of the help."""
 
     def __init__(self, *, sections: Mapping[str, Mapping[str, Verb]], **settings: object) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]

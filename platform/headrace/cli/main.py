@@ -95,6 +95,9 @@ def _run(words: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         print("cancelled", file=sys.stderr)
         return CANCELLED_EXIT_CODE
+    except SystemExit as leaving:
+        # Click's own way out when whoever reads our output is gone.
+        raise BrokenPipeError from leaving
     except BrokenPipeError:
         raise
     except click.exceptions.NoArgsIsHelpError as error:

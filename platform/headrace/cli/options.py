@@ -35,14 +35,7 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def examples(*lines: str) -> str:
-    """An epilog of example lines, kept as they are.
-
-    >>> print(examples("headrace runs", "headrace runs latest"))
-    \b
-    Examples:
-      headrace runs
-      headrace runs latest
-    """
+    """An epilog of example lines, which click is told not to wrap."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 

@@ -92,9 +92,9 @@ def outcomes(view: RunView) -> Outcomes:
     versions = [version for step in good for version in step_versions(step)]
     return Outcomes(
         versions=tuple(dict.fromkeys(versions)),
-        decisions=tuple(one for step in judged if (one := decision(step))),
-        endpoints=tuple(one for step in good if (one := endpoint(step))),
-        figures=tuple(one for step in good if (one := figures(step))),
+        decisions=tuple(filter(None, map(decision, judged))),
+        endpoints=tuple(filter(None, map(endpoint, good))),
+        figures=tuple(filter(None, map(figures, good))),
     )
 
 

@@ -7,7 +7,6 @@ down here, with a remedy.
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import shlex
@@ -83,7 +82,9 @@ class Survey:
     """What was turned down, in the order of the search."""
 
 
-def find_java(environ: Mapping[str, str] | None = None) -> Java:
+def find_java(
+    environ: Mapping[str, str] | None = None, *, places: tuple[str, ...] = USUAL_PLACES
+) -> Java:
     """The Java to run Spark on.
 
     A JAVA_HOME that is of no use does not end the search: `headrace doctor` tells of it.
@@ -91,7 +92,7 @@ def find_java(environ: Mapping[str, str] | None = None) -> Java:
     Raises:
         EnvironmentProblem: None is usable; `where` names each place with what is wrong with it.
     """
-    seen = survey(environ)
+    seen = survey(environ, places=places)
     if seen.usable:
         return seen.usable[0]
     raise EnvironmentProblem(
@@ -131,9 +132,10 @@ def candidates(environ: Mapping[str, str], places: tuple[str, ...]) -> Iterator[
     ):
         yield Path(java).resolve().parent.parent, "PATH"
     for place in places:
-        for found in sorted(glob.glob(os.path.expanduser(place))):
-            if os.path.exists(os.path.join(found, "bin", "java")):
-                yield Path(found), os.path.dirname(place.partition("*")[0])
+        pattern = Path(place).expanduser().as_posix().lstrip("/")
+        for home in sorted(Path("/").glob(pattern)):
+            if (home / "bin" / "java").exists():
+                yield home, place.partition("*")[0].rpartition("/")[0]
 
 
 def inspect_home(home: Path, found_by: str) -> Java | Rejected:

@@ -203,16 +203,19 @@ def model_folder(uri: str, tracking_uri: str) -> Path:
             hint = "Give models:/NAME/VERSION, or the folder that holds MLmodel."
             raise UsageError("No MLflow model is there.", where=str(folder), hint=hint)
         return folder
-    if not VERSION_URI.fullmatch(uri):
+    versioned = VERSION_URI.fullmatch(uri)
+    if not versioned:
         hint = "Resolve the alias first; a server holds one version from start to end."
-        raise UsageError(
-            f"A version was expected, as models:/NAME/VERSION, not {uri!r}.", hint=hint
-        )
+        raise UsageError(f"A version was expected, as models:/NAME/VERSION, not {uri!r}.", hint=hint)
+    from mlflow import MlflowClient
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     try:
-        return Path(download_artifacts(artifact_uri=uri, tracking_uri=tracking_uri)).resolve()
+        # By way of the client: a models:/ URI by itself is looked up in the process's registry.
+        client = MlflowClient(tracking_uri, tracking_uri)
+        source = client.get_model_version_download_uri(versioned["name"], versioned["version"])
+        return Path(download_artifacts(artifact_uri=source, tracking_uri=tracking_uri)).resolve()
     except MlflowException as error:
         raise _registry_error(error, uri, tracking_uri) from error
 

@@ -230,8 +230,9 @@ def _draw_errors(axes: Axes, evaluation: Evaluation) -> None:
     wide = 0.0 if ends[1] > ends[0] else 1.0
     edges = np.linspace(ends[0] - wide, ends[1] + wide, 41)
     for index, (one, error) in enumerate(zip(evaluation.contenders, errors, strict=True)):
-        axes.hist(np.clip(error, edges[0], edges[-1]), edges, histtype="step", **_style(index),
+        axes.hist(error, edges, histtype="step", **_style(index),
                   label=f"{one.label}, RMSE {one.figures['rmse']:.3g}")  # fmt: skip
+    axes.margins(y=0.25)  # room for the legend
     _dress(axes, "Errors", "predicted minus true", "rows", legend="upper right")
 
 

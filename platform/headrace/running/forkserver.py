@@ -5,8 +5,8 @@
 It imports the libraries one by one and forks a step as soon as those that the step needs
 are there, so importing goes on while earlier steps run. It starts no thread and runs no
 user code: a fork of it is as good as a fresh interpreter. It speaks JSON lines:
-`{"id", "needs", "job"}` in; `{"id", "pid"}` and `{"id", "exit"}` out. When the socket
-closes, its user is gone, and it takes every step with it.
+`{"id", "needs", "job"}` and `{"withdraw"}` in; `{"id", "pid"}` and `{"id", "exit"}` out.
+When the socket closes, its user is gone, and it takes every step with it.
 """
 
 from __future__ import annotations
@@ -87,8 +87,19 @@ class ForkServer:
             return False
         self.received += data
         *lines, self.received = self.received.split(b"\n")
-        self.waiting += [json.loads(line) for line in lines]
+        for line in lines:
+            self.take(json.loads(line))
         return bool(data)
+
+    def take(self, message: dict[str, Any]) -> None:
+        if "withdraw" not in message:
+            self.waiting.append(message)
+            return
+        number = message["withdraw"]
+        self.waiting = [one for one in self.waiting if one["id"] != number]
+        for pid, (started, _) in self.children.items():
+            if started == number:
+                _kill_group(pid)
 
     def import_next(self) -> None:
         library = self.missing.pop(0)
@@ -164,8 +175,10 @@ class ForkServer:
 
 
 def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+    # A child that was forked just now may not lead its group yet.
+    for kill in (os.killpg, os.kill):
+        with suppress(ProcessLookupError):
+            kill(pid, signal.SIGKILL)
 
 
 def _die_with_parent() -> None:

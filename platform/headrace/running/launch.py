@@ -24,30 +24,34 @@ GRACE = 3.0
 class Process:
     """One step's process, the leader of a process group of its own."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, number: int) -> None:
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[int] = loop.create_future()
         self.exited: asyncio.Future[int] = loop.create_future()
         self._server = server
+        self._number = number
 
     async def wait(self) -> int:
         """Its exit code; a signal's number, negated, if one ended it.
 
         Whatever it left running in its group is ended too. Cancelling the wait ends it all.
+
+        Raises:
+            StepFailed: The server is gone, and the process with it.
         """
         try:
-            code = await asyncio.shield(self.exited)
+            return await asyncio.shield(self.exited)
         except asyncio.CancelledError:
             await self.end()
             raise
-        self._signal(signal.SIGKILL)
-        return code
+        finally:
+            self._signal(signal.SIGKILL)
 
     async def end(self) -> None:
         """Ask the group to end, and kill what has not after `GRACE` seconds."""
         if not self.started.done():
-            with suppress(Exception):
-                await asyncio.wait_for(asyncio.shield(self.started), GRACE)
+            self._server.withdraw(self._number)
+            return
         self._signal(signal.SIGTERM)
         with suppress(asyncio.TimeoutError, StepFailed):
             await asyncio.wait_for(asyncio.shield(self.exited), GRACE)
@@ -69,9 +73,15 @@ class Server:
         self._program: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
 
     async def start(self) -> None:
-        """Start the server; it imports while this returns."""
+        """Start the server, again if it is gone; it imports while this returns."""
+        async with self._starting:
+            if self._reading is None or self._reading.done():
+                await self._connect()
+
+    async def _connect(self) -> None:
         ours, theirs = socket.socketpair()
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MPLBACKEND": "Agg"}
@@ -92,15 +102,22 @@ class Server:
 
     async def run(self, job: Mapping[str, Any], needs: Collection[str]) -> Process:
         """Fork a process for a job as soon as the libraries that it needs are imported."""
-        process = Process(self)
+        await self.start()
         number = len(self._processes)
-        self._processes[number] = process
+        process = self._processes[number] = Process(self, number)
         ahead = [one for one in needs if one in self.libraries]
-        message = json.dumps({"id": number, "needs": ahead, "job": job})
-        assert self._writer is not None
-        self._writer.write(message.encode() + b"\n")
-        await self._writer.drain()
+        self._send({"id": number, "needs": ahead, "job": job})
         return process
+
+    def withdraw(self, number: int) -> None:
+        """Take a job back: it is not begun, or killed if it has been."""
+        self._send({"withdraw": number})
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        # To a server that is gone nothing is sent: the end of `_read` tells who waits for it.
+        assert self._writer is not None
+        if not self._writer.is_closing():
+            self._writer.write(json.dumps(message).encode() + b"\n")
 
     async def close(self) -> None:
         """End the server and whatever it still runs."""

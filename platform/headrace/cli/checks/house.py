@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import tempfile
 from collections.abc import Iterator
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from headrace.cli.checks.finding import Finding, Health, caution, fine, from_error, wrong
 from headrace.cli.cleaning.leftovers import find_leftovers
@@ -13,6 +16,9 @@ from headrace.core.errors import HeadraceError
 from headrace.core.states import State
 from headrace.sites.home import Home
 from headrace.sites.journal import RunRecord, list_runs
+
+if TYPE_CHECKING:
+    from headrace.serving.records import ServerRecord
 
 DATABASE_WAIT_SECONDS = 2.0
 
@@ -90,13 +96,23 @@ def check_records(home: Home) -> Finding:
 
 def check_servers(home: Home) -> Finding:
     """Whether model servers that should run do answer."""
-    from headrace.cli.serving import answers
     from headrace.serving.local import running
 
     servers = running(home)
-    silent = [one for one in servers if not answers(one.endpoint)]
+    silent = [one for one in servers if not _answers(one)]
     if silent:
         text = f"the server of {silent[0].name} at {silent[0].endpoint} does not answer"
         return wrong("servers", text, f"headrace stop {silent[0].name}, then headrace serve")
     names = ", ".join(f"{one.name} at {one.endpoint}" for one in servers)
     return fine("servers", names or "none is running")
+
+
+def _answers(server: ServerRecord) -> bool:
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=2)
+    try:
+        connection.request("GET", "/v2/health/ready")
+        return connection.getresponse().status == HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()

@@ -70,8 +70,9 @@ def check_memory() -> Finding | None:
 def check_ports() -> Finding:
     """Whether servers can listen here, and whether the usual ports are free."""
     try:
-        with socket.create_server((LOOPBACK, 0)) as server, socket.create_connection(
-            server.getsockname()[:2], timeout=2
+        with (
+            socket.create_server((LOOPBACK, 0)) as server,
+            socket.create_connection(server.getsockname()[:2], timeout=2),
         ):
             pass
     except OSError as error:

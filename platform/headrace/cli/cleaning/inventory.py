@@ -111,10 +111,8 @@ def _artifact_paths(events: Iterable[Mapping[str, Any]]) -> Iterator[Path]:
 def _results(home: Home) -> Iterator[StepFolder]:
     """Step folders: those with a manifest, and the top ones of whatever else lies there."""
     for run in sorted(home.artifacts.glob("*")):
-        complete = {Path(at).parent for at in _find(run, MANIFEST)}
-        yield from (
-            StepFolder(path=path, run=run.name, complete=True) for path in sorted(complete)
-        )
+        complete = {at.parent for at in _find(run, MANIFEST)}
+        yield from (StepFolder(path=path, run=run.name, complete=True) for path in sorted(complete))
         around = {parent for path in complete for parent in path.parents}
         for folder, names, files in os.walk(run):
             here = Path(folder)
@@ -125,10 +123,10 @@ def _results(home: Home) -> Iterator[StepFolder]:
                 yield StepFolder(path=here, run=run.name, complete=False)
 
 
-def _find(folder: Path, name: str) -> Iterator[str]:
+def _find(folder: Path, name: str) -> Iterator[Path]:
     for at, _, files in os.walk(folder):
         if name in files:
-            yield os.path.join(at, name)
+            yield Path(at, name)
 
 
 def _cache(home: Home) -> Iterator[tuple[Path, Path]]:

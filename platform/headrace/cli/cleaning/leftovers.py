@@ -86,7 +86,7 @@ def _run_of(process: Path, home: Home) -> str:
 def _outputs(process: Path) -> Iterator[Path]:
     for descriptor in ("1", "2"):
         with suppress(OSError):
-            yield Path(os.readlink(process / "fd" / descriptor))
+            yield (process / "fd" / descriptor).readlink()
 
 
 def _read(path: Path) -> str:

@@ -138,7 +138,7 @@ def _results(stock: Stock, going: Collection[str], kept: list[Kept]) -> Iterator
         if stays and (result.complete or not (owner and owner.over)):
             continue
         if why := users(result.path):
-            if not stays:
+            if result.run in going:
                 kept.append(Kept(path=result.path, why=why))
             continue
         kind = Kind.RESULT if result.complete else Kind.HALF_WRITTEN
@@ -187,8 +187,10 @@ def _notes(
     entries = sum(removal.kind is Kind.CACHE for removal in removals)
     if wish.cache and entries:
         yield "Every step will run again: no earlier result is found any more."
+    elif entries == 1:
+        yield "1 result can no longer be reused: its step will run again."
     elif entries:
-        yield f"{entries} results can no longer be reused: those steps will run again."
+        yield f"{entries} results can no longer be reused: their steps will run again."
     versions = {f"{one.name}/{one.version}" for run in going.values() for one in run.versions}
     if versions:
         yield (

@@ -14,7 +14,8 @@ from headrace.cli.render.quantities import figure_list
 Fact = tuple[str, Text]
 """A label, empty for a line that goes on with the one above, and what it says."""
 
-_MOST_FIGURES = 6
+_MOST_FIGURES = 8
+_LINE_WIDTH = 66
 _MOST_STEPS = 2
 
 
@@ -42,8 +43,8 @@ def facts(found: Outcomes, *, logs: Path) -> list[Fact]:
     for index, one in enumerate((judged or single)[-_MOST_STEPS:]):
         lines += _figure_facts(one, label="metrics" if index == 0 else "")
     for version in found.versions:
-        text = Text.assemble(f"{version.name} version {version.version}", (f"  {version.uri}", "dim"))
-        lines.append(("model", text))
+        text = Text(f"{version.name} version {version.version}")
+        lines.append(("model", text.append(f"  {version.uri}", style="dim")))
     for made in found.decisions:
         lines += _gate_facts(made)
     for opened in found.endpoints:
@@ -55,12 +56,26 @@ def facts(found: Outcomes, *, logs: Path) -> list[Fact]:
 
 def _figure_facts(figures: Figures, *, label: str) -> Iterator[Fact]:
     own = {key: value for key, value in figures.own.items() if not key.endswith("version")}
-    head = Text(figure_list(own, most=_MOST_FIGURES))
-    more = len(own) - _MOST_FIGURES
-    yield (label, Text.assemble(head, (f"  {figures.step}{f', {more} more' if more > 0 else ''}", "dim")))
+    shown = dict(list(own.items())[:_MOST_FIGURES])
+    lines = [Text(line) for line in _filled(figure_list(shown).split(" · "))]
+    more = f", {len(own) - len(shown)} more" if len(own) > len(shown) else ""
+    lines[-1].append(f"  {figures.step}{more}", style="dim")
     if figures.others:
         first = next(iter(figures.own))
-        yield ("", Text(f"{first} of {figure_list(figures.others)}", style="dim"))
+        lines.append(Text(f"{first} of {figure_list(figures.others)}", style="dim"))
+    yield from ((label if place == 0 else "", line) for place, line in enumerate(lines))
+
+
+def _filled(parts: Sequence[str]) -> list[str]:
+    """Lines of whole parts, so that none is torn from its figure at a line's end."""
+    lines = [""]
+    for part in parts:
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
+        if len(longer) <= _LINE_WIDTH:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
 
 
 def _gate_facts(made: Decision) -> Iterator[Fact]:

@@ -6,14 +6,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.progress import Failure, RunView, StepView
 from headrace.cli.render.quantities import count, duration
+from headrace.core.errors import GateFailed
 from headrace.core.states import State
 
-GATE_EXIT_CODE = 3
 _TOLD_IN_FULL = 2
 _TRACEBACK_LINES = 12
 _BUNDLE = re.compile(r'(?<=File ")[^"]*/code/[0-9a-f]{64}/')
@@ -27,10 +31,10 @@ def failed_steps(view: RunView) -> list[StepView]:
 
 def stopped_at_gate(view: RunView) -> bool:
     """Whether everything worked and a promotion was refused."""
-    return view.state is State.FAILED and view.exit_code == GATE_EXIT_CODE
+    return view.state is State.FAILED and view.exit_code == GateFailed.exit_code
 
 
-def failure_lines(view: RunView, *, folder: Path) -> list[Text]:
+def failure_lines(view: RunView, *, folder: Path) -> list[RenderableType]:
     """What went wrong, a block for each of the first failed steps.
 
     Args:
@@ -38,7 +42,7 @@ def failure_lines(view: RunView, *, folder: Path) -> list[Text]:
         folder: The run's folder, as it should be shown.
     """
     failed = failed_steps(view)
-    lines: list[Text] = []
+    lines: list[RenderableType] = []
     for step in failed[:_TOLD_IN_FULL]:
         lines += _step_block(step, view, folder)
     if rest := failed[_TOLD_IN_FULL:]:
@@ -59,7 +63,7 @@ def _told_already(view: RunView, failed: Sequence[StepView]) -> bool:
     return view.state is State.CANCELLED or any(what in one or one in what for one in told)
 
 
-def _step_block(step: StepView, view: RunView, folder: Path) -> Iterator[Text]:
+def _step_block(step: StepView, view: RunView, folder: Path) -> Iterator[RenderableType]:
     if not stopped_at_gate(view):
         yield Text.assemble(
             (f"✘ {step.name}", "bold red"),
@@ -80,21 +84,24 @@ def _when(step: StepView) -> str:
     return f"{after}, attempt {step.attempt}" if step.attempt > 1 else after
 
 
-def _error_block(error: Failure) -> Iterator[Text]:
-    traceback = _BUNDLE.sub("", error.traceback).rstrip().splitlines()
+def _error_block(error: Failure) -> Iterator[RenderableType]:
+    traceback = dedent(_BUNDLE.sub("", error.traceback)).rstrip().splitlines()
     if len(traceback) > _TRACEBACK_LINES:
-        traceback = ["  …", *traceback[-_TRACEBACK_LINES:]]
+        traceback = ["…", *traceback[-_TRACEBACK_LINES:]]
     yield from (Text(f"  {line}", style="dim") for line in traceback)
-    what = error.what.splitlines() or [""]
-    yield from (Text(f"  {line}", style="red") for line in what)
+    yield Padding(Text(error.what, style="red"), (0, 0, 0, 2), expand=False)
     for place in error.where:
         yield _labelled("at", place)
     if error.hint:
         yield _labelled("try", error.hint)
 
 
-def _labelled(label: str, text: str) -> Text:
-    return Text.assemble((f"  {label:<4}", "dim"), text)
+def _labelled(label: str, text: str) -> Table:
+    line = Table.grid(pad_edge=False)
+    line.add_column(width=6, style="dim")
+    line.add_column(overflow="fold")
+    line.add_row(f"  {label}", Text(text))
+    return line
 
 
 def next_line(view: RunView) -> str:
@@ -102,5 +109,5 @@ def next_line(view: RunView) -> str:
     if view.state.good or view.state is State.RUNNING or stopped_at_gate(view):
         return ""
     done = sum(step.state.good for step in view.steps)
-    goes_on = f"  goes on behind the {count(done, 'complete step')}" if done else ""
+    goes_on = f"  continues after {count(done, 'complete step')}" if done else ""
     return f"headrace run {view.source or view.pipeline}{goes_on}"

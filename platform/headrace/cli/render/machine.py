@@ -1,4 +1,4 @@
-"""A run as one JSON object, for programs. Its keys are a promise: they are added to, not changed."""
+"""A run as one JSON object, for programs. Keys may be added to it; none changes its meaning."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ def run_object(view: RunView, *, folder: Path) -> dict[str, Any]:
 
 
 def run_line(view: RunView, *, folder: Path) -> dict[str, Any]:
-    """One run of a list: as `run_object`, without `steps`, `outputs`, `source` and `git`; `steps`
-    counts the steps by state."""
+    """One run of a list: as `run_object`, less `outputs`, `source` and `git`.
+
+    `steps` counts the steps by state.
+    """
     whole = run_object(view, folder=folder)
     counts = Counter(step.state.value for step in view.steps)
     left_out = ("steps", "outputs", "source", "git")
@@ -53,8 +55,11 @@ def run_line(view: RunView, *, folder: Path) -> dict[str, Any]:
 
 
 def step_object(step: StepView) -> dict[str, Any]:
-    """One step: `step` (id), `name`, `engine`, `state`, `attempt`, `seconds`, `reused_from`,
-    `reason`, `outputs` (parameters), `artifacts` ({name: [uri]}), `logs`, `error`."""
+    """One step.
+
+    Keys: `step` (id), `name`, `engine`, `state`, `attempt`, `seconds`, `reused_from`, `reason`,
+    `outputs` (parameters), `artifacts` ({name: [uri]}), `logs`, `error`.
+    """
     return {
         "step": step.step,
         "name": step.name,

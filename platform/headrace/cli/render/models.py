@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.render.facts import Fact, facts_table
-from headrace.cli.render.quantities import count, figure_list, short_moment
+from headrace.cli.render.quantities import count, figure_list, moment
 from headrace.cli.render.tables import cut, plain_table
 from headrace.registry.catalog import Promotion, RegisteredModel, Version, VersionLineage
 
@@ -57,7 +57,7 @@ def versions_table(versions: Sequence[Version]) -> Table:
         table.add_row(
             Text(str(one.version), style="bold"),
             Text(", ".join(one.aliases), style="green"),
-            Text(short_moment(one.created), style="dim"),
+            Text(moment(one.created), style="dim"),
             one.run or Text("elsewhere", style="dim"),
             cut(figure_list(own, most=_MOST_FIGURES)),
         )
@@ -68,11 +68,11 @@ def decisions_table(history: Sequence[Promotion]) -> Table:
     """A line per decision, the latest at the bottom."""
     table = plain_table("decided", "version", "alias", "because")
     for one in history:
-        moment = datetime.fromisoformat(one.time).timestamp()
+        decided = datetime.fromisoformat(one.time).timestamp()
         verdict = ("✔ ", "green") if one.promoted else ("✘ ", "bold red")
         because = "; ".join(one.reasons) or "no gate"
         table.add_row(
-            Text(short_moment(moment), style="dim"),
+            Text(moment(decided), style="dim"),
             Text.assemble(verdict, str(one.version)),
             one.alias,
             cut(f"{because}  ({one.basis})" if one.basis else because),

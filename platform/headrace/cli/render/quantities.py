@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 
 def duration(seconds: float | None) -> str:
-    """
+    """How long something took.
+
     >>> [duration(one) for one in (0.04, 3.21, 59.96, 72.4, 3725)]
     ['0.0 s', '3.2 s', '1 min 00 s', '1 min 12 s', '1 h 02 min']
     """
@@ -35,18 +36,18 @@ def clock(seconds: float) -> str:
 
 
 def moment(unix: float) -> str:
-    """Local date and time to the second: `2026-11-24 08:15:02`."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix))
+    """Local date and time to the minute: `2026-11-24 08:15`."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(unix))
 
 
-def short_moment(unix: float) -> str:
-    """Local day and time to the minute: `24 Nov 08:15`; the year where it is another."""
-    then, now = time.localtime(unix), time.localtime()
-    return time.strftime("%d %b %H:%M" if then.tm_year == now.tm_year else "%d %b %Y", then)
+def day_and_time(unix: float) -> str:
+    """As `moment` where the year stands beside it already: `24 Nov 08:15`."""
+    return time.strftime("%d %b %H:%M", time.localtime(unix))
 
 
 def size(count: float) -> str:
-    """
+    """Bytes in decimal units.
+
     >>> [size(one) for one in (0, 999, 1500, 12_345_678, 3.2e9)]
     ['0 B', '999 B', '1.5 kB', '12 MB', '3.2 GB']
     """
@@ -81,7 +82,8 @@ def figure_list(values: Mapping[str, object], *, most: int | None = None) -> str
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
-    """
+    """A number with its noun.
+
     >>> count(1, "step"), count(3, "step"), count(2, "entry", "entries")
     ('1 step', '3 steps', '2 entries')
     """

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from headrace.cli.outcomes import decision, endpoint, step_versions
 from headrace.cli.progress import RunView, StepView
 from headrace.cli.render.quantities import clock, count, duration, figure_list
+from headrace.core.errors import GateFailed
 from headrace.core.states import State
 
 
@@ -20,7 +21,7 @@ class Row:
     state: State
     """Gives the mark and the colour."""
     name: str
-    """The step, a loop's steps together (`train[*]`), or `…` for steps left out."""
+    """The step, a loop's steps together (`train[*]`), or `… 5 more` that are left out."""
     engine: str = ""
     """The step's engine."""
     time: str = ""
@@ -81,17 +82,17 @@ def _cut(lines: list[Row], room: int) -> list[Row]:
     tail: list[Row] = []
     if waiting:
         keep = max(0, room - len(lines) - 1)
-        tail = [*waiting[:keep], Row(state=State.PENDING, name=f"… {len(waiting) - keep} to come")]
+        tail = [*waiting[:keep], Row(state=State.PENDING, name=f"… {len(waiting) - keep} more")]
     over = len(lines) + len(tail) - room
     if over <= 0:
         return [*lines, *tail]
     quiet = [line for line in lines if line.state.done and line.state is not State.FAILED]
     dropped = quiet[: over + 1]
     kept = [line for line in lines if line not in dropped]
-    head = [Row(state=State.SUCCEEDED, name=f"… {len(dropped)} more done")] if dropped else []
+    head = [Row(state=State.SUCCEEDED, name=f"… {len(dropped)} more")] if dropped else []
     space = room - len(head) - len(tail)
     if len(kept) > space:
-        more = Row(state=State.RUNNING, name=f"… {len(kept) - space + 1} more at work")
+        more = Row(state=State.RUNNING, name=f"… {len(kept) - space + 1} more")
         kept = [*kept[: space - 1], more]
     return [*head, *kept, *tail]
 
@@ -124,12 +125,20 @@ def step_text(step: StepView) -> str:
         case State.SKIPPED:
             return step.reason or "skipped"
         case State.FAILED:
-            what = step.error.what.splitlines()[0] if step.error else "failed"
-            return " · ".join([*again, what])
+            return " · ".join([*again, failure_text(step)])
         case State.CANCELLED:
             return step.reason or "cancelled"
         case State.PENDING:
             return ""
+
+
+def failure_text(step: StepView) -> str:
+    """The first line of what went wrong."""
+    if step.error is None:
+        return "failed"
+    if step.error.exit_code == GateFailed.exit_code:
+        return "gate not passed"
+    return step.error.what.partition("\n")[0]
 
 
 def live_text(step: StepView) -> str:

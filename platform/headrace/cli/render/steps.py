@@ -17,7 +17,7 @@ _TEXT_STYLES = {State.FAILED: "red", State.RUNNING: "", State.SUCCEEDED: ""}
 def steps_table(lines: Sequence[Row], *, beat: int | None = None) -> Table:
     """A line per row; the last column is the one that is cut where the terminal is narrow."""
     table = Table.grid(padding=(0, 2), pad_edge=False)
-    table.add_column(no_wrap=True, overflow="ellipsis", min_width=10)
+    table.add_column(no_wrap=True, overflow="ellipsis")
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
     table.add_column()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.outcomes import outcomes
@@ -19,6 +18,8 @@ from headrace.cli.render.quantities import clock, count, duration
 from headrace.cli.render.rows import rows
 from headrace.cli.render.steps import steps_table
 from headrace.core.states import State
+
+_NARROWEST = 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,8 @@ def summary(view: RunView, around: Surroundings) -> RenderableType:
         below.append(("again", Text(again)))
     parts: list[RenderableType] = [headline(view, now=around.now), Text()]
     call = _call(around.calls)
-    taken = 4 + len(below) + (len(trouble) + 1 if trouble else 0) + 2 * len(call)
+    taken = 4 + len(below) + (len(trouble) + 1 if trouble else 0)
+    taken += sum(1 + len(line) // _NARROWEST for line in call)
     room = None if around.height is None else max(3, around.height - taken)
     lines = rows(view, now=around.now, room=room)
     if lines:
@@ -59,18 +61,16 @@ def _call(lines: Sequence[str]) -> list[Text]:
     return [Text(), *shown] if shown else []
 
 
-def headline(view: RunView, *, now: float) -> RenderableType:
-    """`✔ flights succeeded in 1 min 12 s`, with the run's id to the right."""
-    line = Table.grid(expand=False, padding=(0, 3), pad_edge=False)
-    line.add_row(
-        Text.assemble(
-            (f"{mark(view.state)} ", style(view.state)),
-            (view.pipeline, "bold"),
-            (f" {verdict(view, now=now)}", style(view.state)),
-        ),
-        Text(f"run {view.run}", style="dim"),
+def headline(view: RunView, *, now: float) -> Text:
+    """`✔ flights succeeded in 1 min 12 s`, with the run's id behind it."""
+    return Text.assemble(
+        (f"{mark(view.state)} ", style(view.state)),
+        (view.pipeline, "bold"),
+        (f" {verdict(view, now=now)}", style(view.state)),
+        (f"   run {view.run}", "dim"),
+        no_wrap=True,
+        overflow="ellipsis",
     )
-    return line
 
 
 def verdict(view: RunView, *, now: float) -> str:

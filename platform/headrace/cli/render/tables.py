@@ -12,7 +12,7 @@ from headrace.cli.outcomes import outcomes
 from headrace.cli.progress import RunView
 from headrace.cli.render.failure import failed_steps, stopped_at_gate
 from headrace.cli.render.marks import mark, style
-from headrace.cli.render.quantities import clock, duration, moment, short_moment
+from headrace.cli.render.quantities import clock, day_and_time, duration, moment
 from headrace.core.states import State
 from headrace.serving.records import ServerRecord
 
@@ -40,7 +40,7 @@ def runs_table(views: Sequence[RunView]) -> Table:
     for view in views:
         table.add_row(
             Text.assemble((f"{mark(view.state)} ", style(view.state)), view.run),
-            Text(short_moment(view.started), style="dim"),
+            Text(day_and_time(view.started), style="dim"),
             took(view.seconds),
             Text(steps_cell(view), style="dim"),
             cut(result_cell(view), "" if view.state.good else style(view.state)),

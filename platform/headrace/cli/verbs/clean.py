@@ -73,9 +73,7 @@ def command(
         if everything
         else make_plan(stock, wish, _aliases(home, wish), now=time.time())
     )
-    return _agree_and_do(
-        plan, leftovers, servers, home, dry_run=dry_run, yes=yes, as_json=as_json
-    )
+    return _agree_and_do(plan, leftovers, servers, home, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 def _refuse_while_at_work(stock: Stock, *, harmless: bool) -> None:

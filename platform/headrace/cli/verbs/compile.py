@@ -42,9 +42,7 @@ def command(pipeline: str, output: str, as_json: bool) -> int:
             hint=f"mkdir -p {target.parent}",
         )
     if target.is_dir():
-        raise UsageError(
-            f"{output} is a folder.", hint=f"-o {target / (compiled.name + '.yaml')}"
-        )
+        raise UsageError(f"{output} is a folder.", hint=f"-o {target / (compiled.name + '.yaml')}")
     compiled.write(target)
     _tell(compiled, target, as_json=as_json)
     return 0

@@ -95,7 +95,8 @@ def _write(lines: Iterator[Line], *, prefix: bool, as_json: bool) -> None:
         if prefix:
             width = max(width, len(line.step))
             colour = colours.setdefault(line.step, _COLOURS[len(colours) % len(_COLOURS)])
-            click.echo(click.style(f"{line.step:<{width}} │ ", fg=colour), nl=False, color=colour_wanted)
+            head = click.style(f"{line.step:<{width}} │ ", fg=colour)
+            click.echo(head, nl=False, color=colour_wanted)
         click.echo(line.text)
 
 

@@ -14,9 +14,7 @@ from headrace.sites.home import Home
 if TYPE_CHECKING:
     from headrace.serving.records import ServerRecord
 
-_MODEL = re.compile(
-    r"(models:/)?(?P<name>[^@/]+)(@(?P<alias>[^@/]+)|/(?P<version>\d+))?", re.ASCII
-)
+_MODEL = re.compile(r"(models:/)?(?P<name>[^@/]+)(@(?P<alias>[^@/]+)|/(?P<version>\d+))?", re.ASCII)
 
 
 @click.command(
@@ -80,8 +78,10 @@ def parse_model(text: str) -> tuple[str, str, str]:
 
 
 def server_object(record: ServerRecord, home: Home) -> dict[str, Any]:
-    """A server for programs: `name`, `version`, `alias`, `endpoint`, `port`, `pid`, `started`,
-    `run`, `log`."""
+    """A server for programs.
+
+    Keys: `name`, `version`, `alias`, `endpoint`, `port`, `pid`, `started`, `run`, `log`.
+    """
     from headrace.serving.local import log_path
 
     return {
