@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import platform
 import signal
@@ -46,7 +47,7 @@ def save_model(folder: Path) -> None:
     torch.manual_seed(0)
     sizes = [FEATURES, 64, 64, 1]
     layers: list[torch.nn.Module] = []
-    for wide, narrow in zip(sizes, sizes[1:], strict=False):
+    for wide, narrow in itertools.pairwise(sizes):
         layers += [torch.nn.Linear(wide, narrow), torch.nn.ReLU()]
     single = np.dtype("float32")
     signature = ModelSignature(
@@ -87,10 +88,7 @@ def serve_bare(folder: str, port: int) -> None:
             with torch.inference_mode():
                 rows = torch.tensor(orjson.loads(body)["inputs"], dtype=torch.float32)
                 answer = orjson.dumps({"predictions": module(rows).tolist()})
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(answer)),
-        ]
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
@@ -257,9 +255,7 @@ def contestants(folder: Path, with_mlflow: bool) -> list[Contestant]:
     if with_mlflow:
         command = [*theirs, "--env-manager", "local"]
         found.append(
-            Contestant(
-                name="mlflow serve", command=command, path="/invocations", body=invocations
-            )
+            Contestant(name="mlflow serve", command=command, path="/invocations", body=invocations)
         )
     return found
 
@@ -285,9 +281,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--without-mlflow", action="store_true")
+    parser.add_argument("--save", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--bare", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.save:
+        save_model(asked.save)
+        return
     if asked.bare:
         serve_bare(asked.bare, asked.port)
         return
@@ -296,8 +296,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
         # A process of its own: torch's memory and threads are not to disturb the clients.
-        save = f"import runpy; runpy.run_path({__file__!r})['save_model'](__import__('pathlib').Path({str(model)!r}))"
-        subprocess.run([sys.executable, "-c", save], check=True, capture_output=True)
+        save = [sys.executable, __file__, "--save", str(model)]
+        subprocess.run(save, check=True, capture_output=True)
         found = contestants(model, not asked.without_mlflow)
         try:
             for one in found:

@@ -26,12 +26,6 @@ from headrace.sites.home import Home
 
 pytestmark = pytest.mark.engine
 
-# Writes the journal's beginning, tells so, and waits to be killed.
-RUNNER = """
-import pathlib, sys, time
-time.sleep(600)
-"""
-
 
 def wait_for(condition: Callable[[], Any], seconds: float = 90.0) -> None:
     until = time.monotonic() + seconds
@@ -69,7 +63,7 @@ def test_a_killed_runner_leaves_a_run_recorded_as_killed(
     home: Home, run: Any, start: Callable[..., subprocess.Popen[bytes]], how: str
 ) -> None:
     reading, writing = os.pipe()
-    runner = subprocess.Popen([sys.executable, "-c", RUNNER], pass_fds=[writing])
+    runner = subprocess.Popen(["sleep", "600"], pass_fds=[writing])
     os.close(writing)
     stat = Path(f"/proc/{runner.pid}/stat").read_text().rpartition(")")[2].split()
     run.start(pid=runner.pid, pid_start=int(stat[19]))
@@ -81,7 +75,8 @@ def test_a_killed_runner_leaves_a_run_recorded_as_killed(
     else:
         process = start()
     os.close(reading)
-    wait_for(lambda: "train" in (run.folder / "mlflow.json").read_text(), 120)
+    file = run.folder / "mlflow.json"
+    wait_for(lambda: file.exists() and "train" in file.read_text())
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
@@ -143,23 +138,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_leaves_a_note_and_is_made_up_for(
-    small_disk: Path, tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "_PATIENCE_AT_THE_END_SECONDS", 0.0)
     home = Home(root=small_disk / ".headrace").ensure()
     database.prepare(home.database, artifacts=home.mlartifacts)
+    run.start()
     for index in range(300):
         run.step(f"step-{index}", parameters={"long": "x" * 6000})
     run.end()
-    events = (run.folder / "events.jsonl").read_text()
     ballast = small_disk / "ballast"
-    with ballast.open("wb") as file:
-        file.write(b"0" * 1_300_000)
-    run.run, run.folder = "run-2", tmp_path / "home" / "runs" / "run-2"
-    run.folder.mkdir(parents=True)
-    run.start()
-    with (run.folder / "events.jsonl").open("a") as journal:
-        journal.write(events)
+    ballast.write_bytes(b"0" * 1_300_000)
     assert not record(run.folder, tracking_uri=home.tracking_uri)
     note = (run.folder / "record-error.txt").read_text()
     assert "most likely because the disk is full" in note

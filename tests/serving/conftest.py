@@ -11,7 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
-from headrace.registry.loading import Field, Kind, LoadedModel, Signature, Table
+from headrace.registry.loading import LoadedModel, Table
+from headrace.registry.signatures import Field, Kind, Signature
 from headrace.serving.app import Application
 
 COLUMNS = Signature(
@@ -48,7 +49,9 @@ def halves(array: Any, params: Any) -> Any:
     return array[:, :2] / np.float32(2)
 
 
-def make_model(signature: Signature, predict: Callable[[Any, Any], Any], **more: Any) -> LoadedModel:
+def make_model(
+    signature: Signature, predict: Callable[[Any, Any], Any], **more: Any
+) -> LoadedModel:
     """A loaded model around a function."""
     told: dict[str, Any] = {
         "name": "flights",

@@ -1,4 +1,4 @@
-"""A request that is wrong is answered with what is wrong: the field, what was expected, what came."""
+"""A wrong request is answered with what is wrong: the field, what was expected, what came."""
 
 from __future__ import annotations
 

@@ -15,9 +15,7 @@ from headrace.serving.metrics import Metrics
 
 
 def batcher(predict: Any, *, together: bool = True, max_rows: int = 100) -> Batcher:
-    return Batcher(
-        predict, defaults=None, metrics=Metrics(), together=together, max_rows=max_rows
-    )
+    return Batcher(predict, defaults=None, metrics=Metrics(), together=together, max_rows=max_rows)
 
 
 def call(*rows: float, key: Any = "same", params: Any = None) -> Call:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace.registry.loading import Field, Kind, Signature, Table
+from headrace.registry.loading import Table
+from headrace.registry.signatures import Field, Kind, Signature
 from headrace.serving.checks import as_array, check_column, flatten
 from headrace.serving.csvs import read_csv
 from headrace.serving.inference import NAME_OF, read_infer
@@ -59,14 +60,14 @@ numbers = st.one_of(
 )
 words = st.one_of(
     st.text(max_size=8),
-    st.sampled_from(["2013-01-31T05:15:00", "2013-02-31", "AAAA", "[1]", "a", "b", "double", "FP32"]),
+    st.sampled_from(
+        ["2013-01-31T05:15:00", "2013-02-31", "AAAA", "[1]", "a", "b", "double", "FP32"]
+    ),
 )
 scalars = st.one_of(st.none(), st.booleans(), numbers, words)
 values = st.recursive(
     scalars,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4), st.dictionaries(words, inner, max_size=3)
-    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(words, inner, max_size=3)),
     max_leaves=12,
 )
 

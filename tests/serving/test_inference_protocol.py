@@ -58,7 +58,9 @@ def test_metadata_has_a_tensor_for_each_column(table_client: Any) -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["/v2/models/flights/infer", "/v2/models/flights/versions/7/infer"])
+@pytest.mark.parametrize(
+    "path", ["/v2/models/flights/infer", "/v2/models/flights/versions/7/infer"]
+)
 def test_columns_travel_as_tensors(table_client: Any, path: str) -> None:
     body = {
         "id": "42",

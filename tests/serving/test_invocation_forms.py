@@ -44,7 +44,9 @@ def test_parameters_reach_the_model(table_client: Any) -> None:
 
 
 def test_an_optional_column_may_be_there_and_have_gaps(table_client: Any) -> None:
-    records = [record | {"when": when} for record, when in zip(RECORDS, ["2013-01-01", None], strict=True)]
+    records = [
+        record | {"when": when} for record, when in zip(RECORDS, ["2013-01-01", None], strict=True)
+    ]
     assert table_client.invoke({"dataframe_records": records}).status_code == 200
 
 

@@ -30,9 +30,7 @@ def test_a_process_is_known_by_its_number_and_its_start(sleeper: subprocess.Pope
     assert not processes.is_running(sleeper.pid, start + 1)
 
 
-def test_a_process_with_another_start_is_never_signalled(
-    sleeper: subprocess.Popen[bytes],
-) -> None:
+def test_a_process_with_another_start_is_never_signalled(sleeper: subprocess.Popen[bytes]) -> None:
     start = processes.start_of(sleeper.pid) or 0
     assert not processes.send_signal(sleeper.pid, start + 1, signal.SIGKILL)
     assert not processes.stop(sleeper.pid, start + 1, grace=1)
@@ -50,7 +48,9 @@ def test_a_zombie_is_gone(sleeper: subprocess.Popen[bytes]) -> None:
 
 
 def test_one_that_ignores_the_request_is_made_to_end() -> None:
-    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    code = (
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()

@@ -67,11 +67,7 @@ def save_torch_columns(path: str) -> Any:
 
     data = table().astype({"seats": "int32"})
     mlflow.pytorch.save_model(
-        network(3, 2),
-        path,
-        input_example=data,
-        serialization_format="pickle",
-        pip_requirements=[],
+        network(3, 2), path, input_example=data, serialization_format="pickle", pip_requirements=[]
     )
     return data
 
@@ -250,9 +246,7 @@ def test_a_body_gets_mlflows_prediction_of_its_data(saved: Any) -> None:
     expected = reference(folder, data)
     for payload in payloads(data):
         call = read_invocation(json.dumps(payload).encode(), model.signature)
-        assert_same(
-            model.predict(call.data, params.merged(model.signature, call.params)), expected
-        )
+        assert_same(model.predict(call.data, params.merged(model.signature, call.params)), expected)
 
 
 def test_a_body_gets_the_answer_of_mlflows_own_server(saved: Any, serving: Any) -> None:
@@ -274,7 +268,8 @@ def test_a_body_gets_the_answer_of_mlflows_own_server(saved: Any, serving: Any) 
 
 
 def test_the_inference_protocol_gives_the_same_numbers(saved: Any, serving: Any) -> None:
-    from headrace.registry.loading import Kind, load
+    from headrace.registry.loading import load
+    from headrace.registry.signatures import Kind
     from headrace.serving.inference import describe
 
     folder, data = saved

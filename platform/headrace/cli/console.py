@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.theme import Theme
 
 PLAIN_WIDTH = 160
@@ -24,6 +24,21 @@ def out() -> Console:
 def err() -> Console:
     """For progress and errors: standard error."""
     return _console(sys.stderr)
+
+
+def show(picture: RenderableType, console: Console | None = None) -> None:
+    """Print a picture, on standard output unless told otherwise.
+
+    Lines to paste stay whole: where they are too long the terminal wraps them, not we. In
+    pipes and logs no line ends in blanks.
+    """
+    target = console or out()
+    if target.is_terminal:
+        target.print(picture, crop=False)
+        return
+    with target.capture() as captured:
+        target.print(picture, crop=False)
+    target.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 @contextmanager

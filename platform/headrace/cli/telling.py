@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from headrace.cli.console import show
 from headrace.cli.options import shown
 from headrace.cli.outcomes import outcomes
 from headrace.cli.progress import RunView, fold
@@ -42,8 +43,7 @@ def print_summary(view: RunView, home: Home, console: Console) -> None:
         height=height,
         calls=calls(view, home),
     )
-    # Lines to paste must stay whole: the terminal wraps them, not we.
-    console.print(summary(view, around), crop=False)
+    show(summary(view, around), console)
 
 
 def calls(view: RunView, home: Home) -> list[str]:

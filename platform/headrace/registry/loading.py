@@ -9,101 +9,38 @@ at all, which saves the server some 140 MB; whatever that path does not know goe
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import sys
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from headrace.core.errors import (
-    EnvironmentProblem,
-    HeadraceError,
-    UsageError,
-    did_you_mean,
+from headrace.core.errors import HeadraceError, UsageError
+from headrace.registry.signatures import (
+    NUMPY_TYPES,
+    Kind,
+    Signature,
+    read_example,
+    read_meta,
+    read_signature,
 )
 
 VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)/?")
-ALIAS_URI = re.compile(r"models:/(?P<name>[^/@]+)(@|/|$)")
 
 # Flavors whose prediction for a row never depends on the rows beside it.
 ROWWISE_LOADERS = frozenset(
     f"mlflow.{flavor}" for flavor in ("sklearn", "pytorch", "xgboost", "lightgbm", "catboost")
 )
-NUMPY_TYPES = {
-    "boolean": np.dtype(bool),
-    "integer": np.dtype(np.int32),
-    "long": np.dtype(np.int64),
-    "float": np.dtype(np.float32),
-    "double": np.dtype(np.float64),
-    "datetime": np.dtype("datetime64[ns]"),
-}
-NESTED_TYPES = frozenset({"array", "object", "map", "any", "sparkml_vector"})
 # torch asks this module for an Unpickler only, and MLflow's is the standard library's.
 PLAIN_PICKLES = frozenset({"mlflow.pytorch.pickle_module", "pickle", "cloudpickle"})
 
 
 class InputMismatch(ValueError):
     """MLflow's own check of the input (nested columns, type hints) said no."""
-
-
-class Kind(StrEnum):
-    """What a model takes."""
-
-    COLUMNS = "columns"
-    """A table, checked column by column."""
-    TENSORS = "tensors"
-    """One array, or arrays by name."""
-    HINTED = "hinted"
-    """A list of values described by the model function's type hints; MLflow checks it."""
-    UNSIGNED = "unsigned"
-    """Whatever the model makes of it: it was saved without a signature."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """One input, output or parameter of a model."""
-
-    name: str | None
-    """Its name; None where the signature has none."""
-    dtype: str
-    """MLflow's name for a column's or parameter's type (`long`), or numpy's for a tensor."""
-    shape: tuple[int, ...] = (-1,)
-    """-1 where any length goes; `()` for a parameter that is one value."""
-    required: bool = True
-    """Whether it may be left out."""
-    default: Any = None
-    """What a parameter is when left out."""
-
-    @property
-    def nested(self) -> bool:
-        """Whether its values are lists or objects."""
-        return self.dtype in NESTED_TYPES
-
-
-@dataclass(frozen=True, kw_only=True)
-class Signature:
-    """What a model takes and gives."""
-
-    kind: Kind
-    """How to read `inputs`."""
-    inputs: tuple[Field, ...] = ()
-    """In the order the model wants them."""
-    outputs: tuple[Field, ...] = ()
-    """Empty where the model does not say."""
-    params: tuple[Field, ...] = ()
-    """What may be set per request beside the data."""
-
-    @property
-    def nested(self) -> bool:
-        """Whether some input's values are lists or objects."""
-        return any(field.nested for field in self.inputs)
 
 
 @dataclass(slots=True)
@@ -159,8 +96,8 @@ def load(
         name: What to call a model from a path.
     """
     folder = folder or model_folder(uri, tracking_uri)
-    meta = _read_meta(folder)
-    signature = _signature(meta)
+    meta = read_meta(folder)
+    signature = read_signature(meta)
     versioned = VERSION_URI.fullmatch(uri)
     pyfunc = meta["flavors"]["python_function"]
     predict = _open_torch(folder, pyfunc, signature) or _open_pyfunc(
@@ -172,22 +109,15 @@ def load(
         uri=uri,
         folder=folder,
         flavor=next(
-            (one for one in meta["flavors"] if one != "python_function"),
-            "python_function",
+            (one for one in meta["flavors"] if one != "python_function"), "python_function"
         ),
         digest=_digest(folder),
         run_id=meta.get("run_id"),
         signature=signature,
-        example=_example(folder, meta),
+        example=read_example(folder, meta),
         rowwise=_is_rowwise(pyfunc, signature),
         predict=predict,
     )
-
-
-def read_card(folder: Path) -> tuple[Signature, dict[str, Any] | None]:
-    """The signature and the input example of a model's folder, without opening the model."""
-    meta = _read_meta(folder)
-    return _signature(meta), _example(folder, meta)
 
 
 def model_folder(uri: str, tracking_uri: str) -> Path:
@@ -206,89 +136,20 @@ def model_folder(uri: str, tracking_uri: str) -> Path:
     versioned = VERSION_URI.fullmatch(uri)
     if not versioned:
         hint = "Resolve the alias first; a server holds one version from start to end."
-        raise UsageError(f"A version was expected, as models:/NAME/VERSION, not {uri!r}.", hint=hint)
-    from mlflow import MlflowClient
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
+        raise UsageError(
+            f"A version was expected, as models:/NAME/VERSION, not {uri!r}.", hint=hint
+        )
+    from headrace.registry.catalog import resolve
+    from headrace.registry.tracking import connect, foreign_errors
 
-    try:
+    name, version = versioned["name"], versioned["version"]
+    resolve(tracking_uri, name, version)
+    with foreign_errors(f"find the files of {uri}", tracking_uri):
+        from mlflow.artifacts import download_artifacts
+
         # By way of the client: a models:/ URI by itself is looked up in the process's registry.
-        client = MlflowClient(tracking_uri, tracking_uri)
-        source = client.get_model_version_download_uri(versioned["name"], versioned["version"])
+        source = connect(tracking_uri).get_model_version_download_uri(name, version)
         return Path(download_artifacts(artifact_uri=source, tracking_uri=tracking_uri)).resolve()
-    except MlflowException as error:
-        raise _registry_error(error, uri, tracking_uri) from error
-
-
-def resolve_alias(tracking_uri: str, name: str, alias: str) -> tuple[str, str]:
-    """The version that an alias names now, and its URI."""
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    try:
-        found = MlflowClient(tracking_uri, tracking_uri).get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        raise _registry_error(error, f"models:/{name}@{alias}", tracking_uri) from error
-    return str(found.version), f"models:/{name}/{found.version}"
-
-
-def _registry_error(error: Exception, uri: str, tracking_uri: str) -> Exception:
-    if getattr(error, "error_code", "") not in (
-        "RESOURCE_DOES_NOT_EXIST",
-        "INVALID_PARAMETER_VALUE",
-    ):
-        return EnvironmentProblem(f"The registry cannot be read: {error}", where=tracking_uri)
-    from mlflow import MlflowClient
-
-    match = ALIAS_URI.match(uri)
-    name = match["name"] if match else uri
-    known = [
-        model.name for model in MlflowClient(tracking_uri, tracking_uri).search_registered_models()
-    ]
-    hint = did_you_mean(name, known) if name not in known else "See its versions and aliases."
-    return UsageError(f"The registry has no {uri}.", where=tracking_uri, hint=hint)
-
-
-def _read_meta(folder: Path) -> dict[str, Any]:
-    meta: dict[str, Any] = yaml.safe_load((folder / "MLmodel").read_text())
-    if "python_function" not in meta.get("flavors", {}):
-        hint = "Save it with a flavor that mlflow.pyfunc.load_model can open."
-        raise UsageError("The model has no python_function flavor.", where=str(folder), hint=hint)
-    return meta
-
-
-def _signature(meta: Mapping[str, Any]) -> Signature:
-    told = meta.get("signature") or {}
-    inputs, outputs, params = (
-        tuple(_field(one) for one in json.loads(told.get(key) or "[]"))
-        for key in ("inputs", "outputs", "params")
-    )
-    if not inputs:
-        kind = Kind.UNSIGNED
-    elif meta.get("is_signature_from_type_hint"):
-        kind = Kind.HINTED
-    else:
-        tensors = '"tensor-spec"' in told["inputs"]
-        kind = Kind.TENSORS if tensors else Kind.COLUMNS
-    return Signature(kind=kind, inputs=inputs, outputs=outputs, params=params)
-
-
-def _field(told: Mapping[str, Any]) -> Field:
-    name = None if told.get("name") is None else str(told["name"])
-    if told["type"] == "tensor":
-        spec = told["tensor-spec"]
-        return Field(name=name, dtype=spec["dtype"], shape=tuple(spec["shape"]))
-    shape = tuple(told["shape"] or ()) if "shape" in told else (-1,)
-    required, default = bool(told.get("required", True)), told.get("default")
-    return Field(name=name, dtype=told["type"], shape=shape, required=required, default=default)
-
-
-def _example(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
-    told = (meta.get("saved_input_example_info") or {}).get("serving_input_path")
-    if not told or not (folder / told).is_file():
-        return None
-    example = json.loads((folder / told).read_text())
-    return example if isinstance(example, dict) else None
 
 
 def _digest(folder: Path) -> str:
@@ -380,10 +241,7 @@ def _torch_module(data: Path) -> Any | None:
 
 
 def _open_pyfunc(
-    folder: Path,
-    pyfunc: Mapping[str, Any],
-    signature: Signature,
-    meta: Mapping[str, Any],
+    folder: Path, pyfunc: Mapping[str, Any], signature: Signature, meta: Mapping[str, Any]
 ) -> Predict:
     """MLflow's model; its enforcement is passed by where the caller's check says it all."""
     import inspect

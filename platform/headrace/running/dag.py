@@ -237,6 +237,8 @@ class Graph:
         producer, key = wanted["producerTask"], wanted["outputParameterKey"]
         component = self.session.component(self.tasks[producer])
         if key not in _definitions(component, "output", "parameters"):
+            if "-subvar-" in key:
+                return False, None  # a field of a loop's item: the scope finds it in the loop
             raise StepFailed(
                 f"The compiled pipeline wants {key!r} of {producer!r}, which does not make it.",
                 hint="KFP's compiler loses a OneOf that only a condition asks for: "

@@ -125,11 +125,7 @@ class Application:
             headers = dict(scope["headers"])
             body = await self._body(headers, receive)
             if self._batcher is None:
-                raise Refusal(
-                    what="The model is being loaded.",
-                    status=503,
-                    hint="Try again soon.",
-                )
+                raise Refusal(what="The model is being loaded.", status=503, hint="Try again soon.")
             return 200, await answer(body, headers)
         except Refusal as refusal:
             self.metrics.error("overload" if refusal.status == 503 else "input")

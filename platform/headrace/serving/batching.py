@@ -134,7 +134,7 @@ class Batcher:
         try:
             results = split(self._call(stack(calls), calls[0].params), calls)
         # A model that calls sys.exit() must not take the server along.
-        except (Exception, SystemExit) as error:  # noqa: BLE001
+        except (Exception, SystemExit) as error:
             if len(calls) == 1:
                 return [_failure(error)]
             log.warning("A batch of %d failed (%r); trying one by one.", len(calls), error)
@@ -150,7 +150,7 @@ class Batcher:
         started = time.perf_counter()
         try:
             result = self._call(call.data, call.params)
-        except (Exception, SystemExit) as error:  # noqa: BLE001
+        except (Exception, SystemExit) as error:
             return _failure(error)
         self._account([call], time.perf_counter() - started)
         return result

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from headrace.registry.loading import Field, Signature, Table
+from headrace.registry.loading import Table
+from headrace.registry.signatures import Field, Signature
 from headrace.serving.checks import as_array, check_column, check_shape, flatten
 from headrace.serving.refusal import Refusal, kind_of, near, show
 
@@ -109,10 +110,7 @@ def _check_names(signature: Signature, columns: Mapping[str, Any]) -> None:
         if field.required and field.name not in columns:
             what = f"Input {field.name!r} is missing."
             raise Refusal(
-                what=what,
-                field=field.name,
-                expected=f"a column of type {field.dtype}",
-                got="none",
+                what=what, field=field.name, expected=f"a column of type {field.dtype}", got="none"
             )
 
 
@@ -130,9 +128,7 @@ def _row_count(lengths: Mapping[str, int]) -> int:
 
 
 def tensor_call(
-    signature: Signature,
-    values: Mapping[str, Any],
-    params: Mapping[str, Any] | None = None,
+    signature: Signature, values: Mapping[str, Any], params: Mapping[str, Any] | None = None
 ) -> Call:
     """A call with arrays, made of nested lists by name (`input-0` for one without a name).
 
@@ -154,12 +150,7 @@ def tensor_call(
     rows = _row_count({name: len(array) for name, array in arrays.items()}) if by_row else 1
     alone = not by_row or params is not None or not rows
     key = None if alone else tuple((one.dtype.kind, one.shape[1:]) for one in arrays.values())
-    return Call(
-        arrays if _has_names(signature) else next(iter(arrays.values())),
-        rows,
-        params,
-        key,
-    )
+    return Call(arrays if _has_names(signature) else next(iter(arrays.values())), rows, params, key)
 
 
 def tensor(values: Any, field: Field, name: str) -> np.ndarray[Any, Any]:

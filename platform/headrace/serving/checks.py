@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace.registry.loading import NUMPY_TYPES, Field
+from headrace.registry.signatures import NUMPY_TYPES, Field
 from headrace.serving.refusal import Refusal, kind_of
 
 Array = np.ndarray[Any, Any]

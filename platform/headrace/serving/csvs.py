@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace.registry.loading import NUMPY_TYPES, Kind, Signature
+from headrace.registry.signatures import NUMPY_TYPES, Kind, Signature
 from headrace.serving.calls import Call
 from headrace.serving.invocations import from_columns, wrong
 from headrace.serving.refusal import Refusal, show

@@ -149,12 +149,7 @@ def _tensor(name: str, array: Array) -> dict[str, Any]:
         data = array.reshape(-1).tolist()
     else:
         data = np.ascontiguousarray(array).reshape(-1)
-    return {
-        "name": name,
-        "datatype": datatype,
-        "shape": list(array.shape),
-        "data": data,
-    }
+    return {"name": name, "datatype": datatype, "shape": list(array.shape), "data": data}
 
 
 def _text(value: Any) -> str | None:

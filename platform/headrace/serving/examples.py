@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headrace.registry.loading import Kind, LoadedModel, Signature, read_card
+from headrace.registry.loading import LoadedModel
+from headrace.registry.signatures import Kind, Signature, read_card
 from headrace.serving.inference import datatype
 from headrace.serving.records import ServerRecord
 

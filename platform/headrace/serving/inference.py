@@ -10,14 +10,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from headrace.registry.loading import (
-    NUMPY_TYPES,
-    Field,
-    Kind,
-    LoadedModel,
-    Signature,
-    Table,
-)
+from headrace.registry.loading import LoadedModel, Table
+from headrace.registry.signatures import NUMPY_TYPES, Field, Kind, Signature
 from headrace.serving import params as parameters
 from headrace.serving.bodies import read_object
 from headrace.serving.calls import (
@@ -74,11 +68,7 @@ def describe(model: LoadedModel) -> dict[str, Any]:
         "platform": f"mlflow_{model.flavor}",
         "inputs": _describe(signature.inputs, UNNAMED_INPUT),
         "outputs": _describe(signature.outputs, UNNAMED_OUTPUT),
-        "parameters": {
-            "digest": model.digest,
-            "uri": model.uri,
-            "run_id": model.run_id,
-        },
+        "parameters": {"digest": model.digest, "uri": model.uri, "run_id": model.run_id},
     }
 
 

@@ -7,17 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from headrace.registry.loading import Field, Kind, Signature, Table
+from headrace.registry.loading import Table
+from headrace.registry.signatures import Field, Kind, Signature
 from headrace.serving import params as parameters
 from headrace.serving.bodies import read_object
-from headrace.serving.calls import (
-    Call,
-    input_name,
-    raw_call,
-    table_call,
-    tensor,
-    tensor_call,
-)
+from headrace.serving.calls import Call, input_name, raw_call, table_call, tensor, tensor_call
 from headrace.serving.checks import flatten
 from headrace.serving.refusal import Refusal, kind_of, near, show
 
@@ -44,9 +38,7 @@ def read_payload(told: Mapping[str, Any], signature: Signature) -> Call:
         expected = f"exactly one of {', '.join(FORMS)}"
         got = ", ".join(forms) or "none of them"
         raise Refusal(
-            what="The body must say in which form data comes.",
-            expected=expected,
-            got=got,
+            what="The body must say in which form data comes.", expected=expected, got=got
         )
     chosen = parameters.complete(signature, told.get("params"))
     form, data = forms[0], told[forms[0]]

@@ -84,7 +84,7 @@ def start(
             sockets.share(bound)
             command = [
                 *(sys.executable, "-m", "headrace.serving.server"),
-                *("--model", version_uri, "--folder", str(folder)),
+                *("--model", version_uri, "--folder", str(folder), "--name", name),
                 *("--tracking-uri", tracking_uri, "--host", HOST, "--alias", alias),
                 *("--fd", str(bound.fileno()), "--record", str(_record_path(home, name))),
                 *(("--run-id", run_id) if run_id else ()),

@@ -15,21 +15,7 @@ from prometheus_client import (
 
 from headrace.registry.loading import LoadedModel
 
-SECONDS = (
-    0.0005,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    10.0,
-)
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 8192)
 
 
@@ -58,10 +44,7 @@ class Metrics:
             registry=registry,
         )
         self.batch_rows = Histogram(
-            "headrace_batch_rows",
-            "Rows in one call of the model",
-            buckets=ROWS,
-            registry=registry,
+            "headrace_batch_rows", "Rows in one call of the model", buckets=ROWS, registry=registry
         )
         self.batch_requests = Histogram(
             "headrace_batch_requests",
@@ -70,10 +53,7 @@ class Metrics:
             registry=registry,
         )
         self.predict_seconds = Histogram(
-            "headrace_predict_seconds",
-            "One call of the model",
-            buckets=SECONDS,
-            registry=registry,
+            "headrace_predict_seconds", "One call of the model", buckets=SECONDS, registry=registry
         )
         self.queued = Gauge("headrace_queued_requests", "Requests that wait", registry=registry)
         self.ready = Gauge("headrace_ready", "1 once the model answers", registry=registry)
@@ -90,10 +70,7 @@ class Metrics:
         """Count one answer."""
         found = self._of_request.get((endpoint, code))
         if found is None:
-            found = (
-                self._requests.labels(endpoint, str(code)),
-                self._latency.labels(endpoint),
-            )
+            found = (self._requests.labels(endpoint, str(code)), self._latency.labels(endpoint))
             self._of_request[endpoint, code] = found
         found[0].inc()
         found[1].observe(seconds)

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.registry.loading import NUMPY_TYPES, Field, Signature
+from headrace.registry.signatures import NUMPY_TYPES, Field, Signature
 from headrace.serving.checks import check_column
 from headrace.serving.refusal import Refusal, kind_of, near, show
 

@@ -94,7 +94,7 @@ def listener_on(port: int) -> str | None:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             for handle in (folder / "fd").iterdir():
-                if os.readlink(handle) in sockets:
+                if str(handle.readlink()) in sockets:
                     command = (
                         (folder / "cmdline")
                         .read_bytes()

@@ -1,4 +1,4 @@
-"""An answer that is not a prediction: what was wrong with a request, said so that it can be mended."""
+"""An answer that is no prediction: what was wrong with a request, so that it can be mended."""
 
 from __future__ import annotations
 

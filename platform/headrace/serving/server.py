@@ -46,35 +46,22 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--folder", type=Path, help="where the version's files lie, if known")
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=0, help="0: the first free one from 8500")
-    add(
-        "--threads",
-        type=int,
-        default=1,
-        help="threads of one prediction (0: the libraries')",
-    )
+    add("--threads", type=int, default=1, help="threads of one prediction (0: the libraries')")
     add("--batching", choices=("auto", "on", "off"), default="auto")
     add("--max-batch", type=int, default=256, help="most rows predicted together")
     add("--max-body", type=int, default=16 * 2**20, help="largest request, in bytes")
-    add(
-        "--grace",
-        type=float,
-        default=30.0,
-        help="seconds to finish requests on SIGTERM",
-    )
+    add("--grace", type=float, default=30.0, help="seconds to finish requests on SIGTERM")
     add("--fd", type=int, help="a bound socket; listened on once the model is ready")
     add("--ready-fd", type=int, help="a pipe whose reader waits for this server")
-    add(
-        "--replaces",
-        default="",
-        help="PID:START of the server whose port is taken over",
-    )
+    add("--replaces", default="", help="PID:START of the server that ends once this is ready")
+    add("--elsewhere", action="store_true", help="that one is at another port")
     add("--record", type=Path, help="where to write this server down once it is ready")
     add("--alias", default="")
     add("--run-id", default=None)
     return parser.parse_args(argv)
 
 
-class Server(uvicorn.Server):
+class Server(uvicorn.Server):  # type: ignore[misc]
     """uvicorn's server, which leaves signals to us."""
 
     @contextlib.contextmanager
@@ -153,13 +140,7 @@ class ModelServer:
         if asked.threads and "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(asked.threads)
         together = warm_up(model, asked.batching)
-        told = (
-            model.name,
-            model.version,
-            model.flavor,
-            model.digest,
-            time.monotonic() - began,
-        )
+        told = (model.name, model.version, model.flavor, model.digest, time.monotonic() - began)
         log.info("Loaded %s version %s (%s, %s) in %.1f s.", *told)
         log.info("Requests %s predicted together.", "are" if together else "are not")
         return model, together

@@ -18,18 +18,18 @@ def serve(model: str, alias: str = "champion", port: int = 0) -> str:
     import os
     from pathlib import Path
 
-    from headrace.registry.loading import resolve_alias
+    from headrace.registry.catalog import resolve
     from headrace.serving.local import start
     from headrace.sites.home import find_home
 
     home = find_home(Path.cwd())
     tracking_uri = os.environ.get("MLFLOW_TRACKING_URI") or home.tracking_uri
-    version, uri = resolve_alias(tracking_uri, model, alias)
+    version, uri = resolve(tracking_uri, model, alias)
     record = start(
         home,
         model,
         uri,
-        version,
+        str(version),
         alias,
         port,
         run_id=os.environ.get("HEADRACE_RUN"),

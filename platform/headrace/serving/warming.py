@@ -1,4 +1,4 @@
-"""Before the first request: run the model on its own example, and see whether rows may share calls."""
+"""Before the first request: run the model on its own example; see whether rows may share calls."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _same_by_row(model: LoadedModel, example: Call) -> bool:
             _alike(one, _predict(model, replace(row, params=None)))
             for one, row in zip(together, rows, strict=True)
         )
-    except Exception as error:  # noqa: BLE001 (any failure means: not together)
+    except Exception as error:
         log.info("The model does not take the rows of its example together: %r", error)
         return False
 

@@ -20,6 +20,8 @@ from headrace.core.states import State
 
 _TOLD_IN_FULL = 2
 _TRACEBACK_LINES = 12
+_ERROR_LINES = 6
+_ERROR_CHARACTERS = 700
 _BUNDLE = re.compile(r'(?<=File ")[^"]*/code/[0-9a-f]{64}/')
 """Where a step found the project's code: what follows is the path as its author knows it."""
 
@@ -89,11 +91,19 @@ def _error_block(error: Failure) -> Iterator[RenderableType]:
     if len(traceback) > _TRACEBACK_LINES:
         traceback = ["…", *traceback[-_TRACEBACK_LINES:]]
     yield from (Text(f"  {line}", style="dim") for line in traceback)
-    yield Padding(Text(error.what, style="red"), (0, 0, 0, 2), expand=False)
+    yield Padding(Text(shortened(error.what), style="red"), (0, 0, 0, 2), expand=False)
     for place in error.where:
         yield _labelled("at", place)
     if error.hint:
         yield _labelled("try", error.hint)
+
+
+def shortened(what: str) -> str:
+    """The beginning of an error's text: some libraries write whole pages. The log has it all."""
+    lines = [line for line in what.splitlines() if line.strip()]
+    text = "\n".join(lines[:_ERROR_LINES])
+    cut = len(lines) > _ERROR_LINES or len(text) > _ERROR_CHARACTERS
+    return f"{text[:_ERROR_CHARACTERS].rstrip()} …" if cut else text
 
 
 def _labelled(label: str, text: str) -> Table:

@@ -124,7 +124,7 @@ def _agree_and_do(
     nothing = not (plan.removals or leftovers or servers)
     if not as_json:
         picture = plan_picture(plan, sizes, root=home.root, leftovers=leftovers, servers=servers)
-        console.out().print(picture)
+        console.show(picture)
         if nothing:
             click.echo(f"Nothing to clean in {home.root}.")
     if not nothing and not dry_run:

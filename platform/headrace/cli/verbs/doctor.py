@@ -31,5 +31,5 @@ def command(home: Home, as_json: bool) -> int:
     if as_json:
         console.write_json({"well": not bad, "findings": [asdict(one) for one in findings]})
     else:
-        console.out().print(findings_picture(findings))
+        console.show(findings_picture(findings))
     return EnvironmentProblem.exit_code if bad else 0

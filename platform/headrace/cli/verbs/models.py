@@ -56,7 +56,7 @@ def _all(home: Home, *, as_json: bool) -> None:
     if as_json:
         console.write_json([asdict(one) for one in found])
     elif found:
-        console.out().print(models_table(found))
+        console.show(models_table(found))
     else:
         click.echo("No model is registered yet: run a pipeline that registers one.")
 
@@ -83,7 +83,7 @@ def _one(model: str, home: Home, *, as_json: bool) -> None:
         }
         console.write_json(content)
     else:
-        console.out().print(model_picture(name, versions, history, lineage))
+        console.show(model_picture(name, versions, history, lineage))
 
 
 def _default(versions: list[Version]) -> int | None:

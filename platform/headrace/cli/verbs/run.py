@@ -104,7 +104,7 @@ def _tell(view: RunView, home: Home, *, as_json: bool, quiet: bool) -> None:
     if quiet and view.state.good:
         from headrace.cli.render.summary import headline
 
-        console.out().print(headline(view, now=time.time()))
+        console.show(headline(view, now=time.time()))
         return
     from headrace.cli.telling import print_summary
 

@@ -41,7 +41,7 @@ def command(run: str | None, pipeline: str | None, last: int, home: Home, as_jso
     if as_json:
         console.write_json([run_line(view, folder=home.run(view.run)) for view in views])
     elif views:
-        console.out().print(runs_table(views))
+        console.show(runs_table(views))
         if len(chosen) > len(views):
             click.echo(f"{len(chosen) - len(views)} older: headrace runs --last {len(chosen)}")
     else:

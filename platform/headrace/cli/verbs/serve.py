@@ -122,7 +122,7 @@ def _list(home: Home, *, as_json: bool) -> int:
     elif records:
         from headrace.cli.render.tables import servers_table
 
-        console.out().print(servers_table(records))
+        console.show(servers_table(records))
     else:
         click.echo("No server is running here. Start one: headrace serve NAME")
     return 0
