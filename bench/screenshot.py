@@ -13,11 +13,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from headrace.cli.options import shown
 from headrace.cli.progress import fold
 from headrace.cli.render.frame import frame
-from headrace.cli.render.summary import Surroundings, summary
-from headrace.cli.telling import calls, read_view
+from headrace.cli.render.summary import summary
+from headrace.cli.telling import read_view, surroundings
 from headrace.sites.home import find_home
 from headrace.sites.journal import find_run, read_events
 
@@ -40,11 +39,8 @@ def main() -> None:
     )
     if given.at is None:
         view = read_view(record.folder)
-        around = Surroundings(
-            folder=shown(record.folder), now=view.started, height=HEIGHT, calls=calls(view, home)
-        )
         console.print(f"$ headrace run {view.source}", style="dim")
-        console.print(summary(view, around))
+        console.print(summary(view, surroundings(view, home, height=HEIGHT)))
     else:
         now = record.started + given.at
         view = fold(event for event in read_events(record.folder) if event["time"] <= now)

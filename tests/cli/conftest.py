@@ -135,7 +135,7 @@ def promoted() -> Recorded:
     run.start(61.6, "serve", "headrace", parameters={"model": "flight-delays"})
     run.finish(
         67.9, "serve", engine="headrace", seconds=6.3,
-        parameters={"model": "flight-delays"}, outputs={"endpoint": "http://127.0.0.1:43121"},
+        parameters={"model": "flight-delays"}, outputs={"Output": "http://127.0.0.1:43121"},
     )  # fmt: skip
     return run.end(68.2)
 

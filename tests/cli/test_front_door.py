@@ -136,6 +136,15 @@ def test_a_full_disk_is_no_mistake_of_ours(headrace, broken):
     )
 
 
+def test_a_package_that_is_not_installed_is_named_with_its_extra(headrace, broken):
+    broken(ModuleNotFoundError("No module named 'mlflow'", name="mlflow"))
+    said = headrace("doctor")
+    assert (said.code, said.err) == (
+        4,
+        "error: mlflow is not installed.\n  try: uv sync --extra mlflow\n",
+    )
+
+
 def test_with_json_an_error_is_an_object_too(headrace, broken):
     broken(EnvironmentProblem("It is broken.", where="here", hint="mend it"))
     said = headrace("doctor", "--json")

@@ -17,6 +17,7 @@ def picture(drawn):
             folder=Path(".headrace/runs") / run.run,
             now=run.events[0]["time"] + 99,
             height=height,
+            answering=["http://127.0.0.1:43121"] if calls else [],
             calls=calls,
         )
         return drawn(summary(fold(run.events, alive=alive), around), width=width)
@@ -53,6 +54,15 @@ def test_a_run_that_went_well(picture, flights_promoted):
         curl -s http://127.0.0.1:43121/invocations \\
           -d '{{"a": {"1" * 90}}}'
     """)
+
+
+def test_an_endpoint_that_does_not_run_any_more_says_how_to_bring_it_back(
+    picture, flights_promoted
+):
+    assert (
+        "endpoint  http://127.0.0.1:43121 was stopped: headrace serve flight-delays"
+        in picture(flights_promoted).splitlines()
+    )
 
 
 def test_it_fits_a_small_screen(picture, flights_promoted):

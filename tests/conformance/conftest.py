@@ -19,13 +19,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 import pytest
 
-from headrace.compiling.pipeline import compile_pipeline
 from headrace.running import launch
 from headrace.running.run import RunResult, run_pipeline
 from headrace.sites.home import Home
@@ -83,9 +83,7 @@ class Outcome:
     def in_order(self, *steps: str) -> bool:
         """Whether each step started only when the one before it was over."""
         spans = [self.span(step) for step in steps]
-        return all(
-            before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False)
-        )
+        return all(before[1] <= after[0] for before, after in pairwise(spans))
 
     def text(self) -> str:
         """Everything that the run left in its folder: journal, IR, logs."""
@@ -106,7 +104,7 @@ class Run:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, pipeline: Any, **arguments: Any) -> Outcome:
-        result = run_pipeline(compile_pipeline(pipeline), arguments, self.home, **self.options)
+        result = run_pipeline(pipeline, arguments, self.home, **self.options)
         outcome = Outcome(result=result, home=self.home)
         print(f"{outcome.state}: {outcome.states} {outcome.problem}")  # shown when a case fails
         return outcome
@@ -167,11 +165,10 @@ class Project:
         script = (
             "import sys, json\n"
             "from pathlib import Path\n"
-            "from headrace.compiling.pipeline import compile_pipeline\n"
             "from headrace.running.run import run_pipeline\n"
             "from headrace.sites.home import Home\n"
             "import pipeline\n"
-            "run_pipeline(compile_pipeline(pipeline.main), json.loads(sys.argv[2]),\n"
+            "run_pipeline(pipeline.main, json.loads(sys.argv[2]),\n"
             "             Home(root=Path(sys.argv[1])), record=False)\n"
         )
         (self.root.parent / "start.py").write_text(script)
@@ -229,7 +226,7 @@ class WarmStarts:
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
 
-    def Popen(self, words: list[str], **options: Any) -> Any:  # noqa: N802
+    def Popen(self, words: list[str], **options: Any) -> Any:
         if words[1:3] != ["-m", "headrace.running.forkserver"]:
             return subprocess.Popen(words, **options)
         request = {"env": options["env"], "libraries": words[4:]}

@@ -1,6 +1,8 @@
 """Artifacts: each class, its metadata, files and folders, lists, and who may write where."""
 
-from typing import Dict, List, NamedTuple, Optional
+# ruff: noqa: UP014, UP045 (types and groups are written as KFP's users write them)
+
+from typing import NamedTuple, Optional
 
 from kfp import dsl
 from kfp.dsl import (
@@ -50,16 +52,17 @@ def test_each_class_with_its_content_and_metadata(run):
     def look(
         artifact: Input[Artifact], data: Input[Dataset], model: Input[Model],
         page: Input[HTML], text: Input[Markdown],
-    ) -> Dict[str, list]:  # fmt: skip
+    ) -> dict[str, list]:  # fmt: skip
+        given = {"artifact": artifact, "data": data, "model": model, "page": page, "text": text}
         found = {}
-        for key, one in dict(artifact=artifact, data=data, model=model, page=page, text=text).items():
+        for key, one in given.items():
             with open(one.path) as file:
                 content = file.read().startswith("content of ")
             found[key] = [type(one).__name__, content, one.metadata]
         return found
 
     @dsl.pipeline
-    def classes() -> Dict[str, list]:
+    def classes() -> dict[str, list]:
         made = write().outputs
         return look(
             artifact=made["artifact"], data=made["data"], model=made["model"],
@@ -76,7 +79,8 @@ def test_each_class_with_its_content_and_metadata(run):
         "page": ["HTML", True, said],
         "text": ["Markdown", True, said],
     }
-    types = {key: [one["type"] for one in made] for key, made in outcome.artifacts_of("write").items()}
+    made = outcome.artifacts_of("write")
+    types = {key: [one["type"] for one in some] for key, some in made.items()}
     assert types == {
         "artifact": ["system.Artifact"], "data": ["system.Dataset"], "model": ["system.Model"],
         "page": ["system.HTML"], "text": ["system.Markdown"],
@@ -114,6 +118,25 @@ def test_metrics_need_no_file(run):
     )  # fmt: skip
 
 
+def test_a_metric_that_is_not_a_number(run):
+    """A diverged loss is NaN or infinite; that is a result like any other."""
+
+    @dsl.component
+    def diverge(scores: Output[Metrics]):
+        scores.log_metric("loss", float("nan"))
+        scores.log_metric("norm", float("inf"))
+
+    @dsl.component
+    def use(scores: Input[Metrics]) -> str:
+        return f"{scores.metadata['loss']} {scores.metadata['norm']}"
+
+    @dsl.pipeline
+    def diverged() -> str:
+        return use(scores=diverge().outputs["scores"]).output
+
+    assert run(diverged).outputs == {"Output": "nan inf"}
+
+
 def test_an_artifact_may_be_a_folder(run):
     """The path may be made a folder; its whole tree is the artifact."""
 
@@ -127,7 +150,7 @@ def test_an_artifact_may_be_a_folder(run):
                 file.write(name)
 
     @dsl.component
-    def walk(model: Input[Model]) -> List[str]:
+    def walk(model: Input[Model]) -> list[str]:
         import os
 
         return sorted(
@@ -137,7 +160,7 @@ def test_an_artifact_may_be_a_folder(run):
         )
 
     @dsl.pipeline
-    def folder() -> List[str]:
+    def folder() -> list[str]:
         return walk(model=grow().outputs["model"]).output
 
     assert run(folder).outputs["Output"] == ["a", "sub", "sub/b", "sub/empty"]
@@ -283,10 +306,10 @@ def test_a_pipeline_gives_its_artifacts_out(run, local_path):
     """A pipeline's output may be an artifact, or a list of them."""
 
     @dsl.pipeline
-    def outputs() -> NamedTuple("Outputs", one=Dataset, many=List[Dataset]):
+    def outputs() -> NamedTuple("Outputs", one=Dataset, many=list[Dataset]):
         with dsl.ParallelFor(["a", "bc"]) as text:
             each = make(text=text)
-        given = NamedTuple("Outputs", one=Dataset, many=List[Dataset])
+        given = NamedTuple("Outputs", one=Dataset, many=list[Dataset])
         return given(make().outputs["data"], dsl.Collected(each.outputs["data"]))
 
     made = run(outputs).outputs

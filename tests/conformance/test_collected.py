@@ -1,6 +1,8 @@
 """dsl.Collected: the outputs of all iterations as one list, in the order of the items."""
 
-from typing import List, NamedTuple
+# ruff: noqa: SIM117, UP014 (types and groups are written as KFP's users write them)
+
+from typing import NamedTuple
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
@@ -12,7 +14,7 @@ def double(value: int) -> int:
 
 
 @dsl.component
-def names(count: int) -> List[str]:
+def names(count: int) -> list[str]:
     return [f"n{number}" for number in range(count)]
 
 
@@ -25,7 +27,7 @@ def late(text: str, seconds: float) -> str:
 
 
 @dsl.component
-def total(values: List[int]) -> int:
+def total(values: list[int]) -> int:
     return sum(values)
 
 
@@ -42,7 +44,7 @@ def make(data: Output[Dataset], text: str):
 
 
 @dsl.component
-def join(data: Input[List[Dataset]]) -> str:
+def join(data: Input[list[Dataset]]) -> str:
     texts = []
     for one in data:
         with open(one.path) as file:
@@ -55,13 +57,11 @@ def test_parameters(run):
     return it."""
 
     @dsl.pipeline
-    def collect() -> NamedTuple("Outputs", total=int, each=List[int]):
+    def collect() -> NamedTuple("Outputs", total=int, each=list[int]):
         with dsl.ParallelFor([1, 2, 3]) as number:
             made = double(value=number)
-        outputs = NamedTuple("Outputs", total=int, each=List[int])
-        return outputs(
-            total(values=dsl.Collected(made.output)).output, dsl.Collected(made.output)
-        )
+        outputs = NamedTuple("Outputs", total=int, each=list[int])
+        return outputs(total(values=dsl.Collected(made.output)).output, dsl.Collected(made.output))
 
     outcome = run(collect)
     assert outcome.outputs == {"total": 12, "each": [2, 4, 6]}
@@ -72,7 +72,7 @@ def test_the_order_is_that_of_the_items(run):
     """Not the order in which the iterations end."""
 
     @dsl.pipeline
-    def collect(rows: List[dict]) -> List[str]:
+    def collect(rows: list[dict]) -> list[str]:
         with dsl.ParallelFor(rows) as row:
             made = late(text=row.text, seconds=row.seconds)
         return dsl.Collected(made.output)
@@ -103,13 +103,11 @@ def test_named_outputs(run):
         return outputs(text[:1], len(text))
 
     @dsl.pipeline
-    def collect() -> NamedTuple("Outputs", heads=List[str], sizes=List[int]):
+    def collect() -> NamedTuple("Outputs", heads=list[str], sizes=list[int]):
         with dsl.ParallelFor(["abc", "de"]) as text:
             made = split(text=text)
-        outputs = NamedTuple("Outputs", heads=List[str], sizes=List[int])
-        return outputs(
-            dsl.Collected(made.outputs["head"]), dsl.Collected(made.outputs["size"])
-        )
+        outputs = NamedTuple("Outputs", heads=list[str], sizes=list[int])
+        return outputs(dsl.Collected(made.outputs["head"]), dsl.Collected(made.outputs["size"]))
 
     assert run(collect).outputs == {"heads": ["a", "d"], "sizes": [3, 2]}
 
@@ -130,14 +128,12 @@ def test_parameters_of_nested_loops_are_nested_lists(run):
     """One level of list for each loop around the task."""
 
     @dsl.pipeline
-    def collect() -> NamedTuple("Outputs", shown=str, each=List[List[int]]):
+    def collect() -> NamedTuple("Outputs", shown=str, each=list[list[int]]):
         with dsl.ParallelFor([1, 2]) as _:
             with dsl.ParallelFor([3, 4, 5]) as number:
                 made = double(value=number)
-        outputs = NamedTuple("Outputs", shown=str, each=List[List[int]])
-        return outputs(
-            show(values=dsl.Collected(made.output)).output, dsl.Collected(made.output)
-        )
+        outputs = NamedTuple("Outputs", shown=str, each=list[list[int]])
+        return outputs(show(values=dsl.Collected(made.output)).output, dsl.Collected(made.output))
 
     assert run(collect).outputs == {
         "shown": "[[6, 8, 10], [6, 8, 10]]",
@@ -164,7 +160,7 @@ def test_the_inner_loop_collected_within_the_outer(run):
     """Inside the outer loop, only the inner one is gathered: each outer iteration its own."""
 
     @dsl.pipeline
-    def collect() -> List[int]:
+    def collect() -> list[int]:
         with dsl.ParallelFor([1, 10]) as outer:
             first = double(value=outer)
             with dsl.ParallelFor([1, 2]) as inner:
@@ -179,7 +175,7 @@ def test_a_collected_list_looked_at_in_another_loop(run):
     """The list is a value like any other: each iteration of a second loop may take it."""
 
     @dsl.pipeline
-    def collect() -> List[int]:
+    def collect() -> list[int]:
         with dsl.ParallelFor([1, 2, 3]) as number:
             made = double(value=number)
         with dsl.ParallelFor(["a", "b"]) as _:
@@ -193,11 +189,11 @@ def test_no_iterations_collect_to_an_empty_list(run):
     """An empty loop gives an empty list, of parameters and of artifacts."""
 
     @dsl.component
-    def count(data: Input[List[Dataset]]) -> int:
+    def count(data: Input[list[Dataset]]) -> int:
         return len(data)
 
     @dsl.pipeline
-    def collect(texts: List[str]) -> NamedTuple("Outputs", shown=str, count=int):
+    def collect(texts: list[str]) -> NamedTuple("Outputs", shown=str, count=int):
         with dsl.ParallelFor(texts) as text:
             said = late(text=text, seconds=0.0)
             made = make(text=text)
@@ -215,14 +211,12 @@ def test_iterations_in_which_the_task_was_skipped_add_nothing(run):
     """Where a condition in the loop was false there is nothing to collect, and that is all."""
 
     @dsl.pipeline
-    def collect(limit: int) -> NamedTuple("Outputs", each=List[int], total=int):
+    def collect(limit: int) -> NamedTuple("Outputs", each=list[int], total=int):
         with dsl.ParallelFor([1, 2, 3]) as number:
             with dsl.If(number >= limit):
                 made = double(value=number)
-        outputs = NamedTuple("Outputs", each=List[int], total=int)
-        return outputs(
-            dsl.Collected(made.output), total(values=dsl.Collected(made.output)).output
-        )
+        outputs = NamedTuple("Outputs", each=list[int], total=int)
+        return outputs(dsl.Collected(made.output), total(values=dsl.Collected(made.output)).output)
 
     assert run(collect, limit=2).outputs == {"each": [4, 6], "total": 10}
     assert run(collect, limit=9).outputs == {"each": [], "total": 0}

@@ -1,7 +1,9 @@
 """dsl.If, dsl.Elif and dsl.Else: which branch runs, and what becomes of the others."""
 
+# ruff: noqa: E712, SIM300, UP045 (types and groups are written as KFP's users write them)
+
 from inspect import Parameter, Signature
-from typing import Dict, List
+from typing import Optional
 
 import pytest
 from kfp import dsl
@@ -85,7 +87,7 @@ def test_equality_of_two_values_that_are_only_known_at_run_time(run):
     """Neither side has to be a constant."""
 
     @dsl.pipeline
-    def compare(rows: List[Dict[str, str]]):
+    def compare(rows: list[dict[str, str]]):
         with dsl.ParallelFor(rows) as row:
             made = say(text=row.left)
             with dsl.If(made.output == row.right):
@@ -122,7 +124,7 @@ def test_all_six_comparisons(run, kind, bound, values):
     """==, !=, <, <=, > and >= on numbers and texts, in both senses."""
 
     @dsl.pipeline
-    def compare(values: List[kind]):
+    def compare(values: list[kind]):
         with dsl.ParallelFor(values) as value:
             with dsl.If(value == bound):
                 say(text="==")
@@ -165,9 +167,9 @@ def test_booleans(run):
     @dsl.pipeline
     def compare(flag: bool, other: bool):
         made = choice(value=flag)
-        with dsl.If(made.output == True):  # noqa: E712
+        with dsl.If(made.output == True):
             say(text="true")
-        with dsl.If(flag == False):  # noqa: E712
+        with dsl.If(flag == False):
             say(text="false")
         with dsl.If(made.output == other):
             say(text="alike")
@@ -201,6 +203,29 @@ def test_outputs_of_each_type_compared_with_parameters(run):
     assert (outcome.state, outcome.skipped) == ("succeeded", set())
 
 
+def test_an_absent_value_equals_nothing(run):
+    """An optional parameter without a value is unequal to every text, the empty one too: of an
+    If and its Else one runs, as ever."""
+
+    @dsl.pipeline
+    def compare(text: Optional[str] = None):
+        with dsl.If(text == "x"):
+            say(text="x")
+        with dsl.Else():
+            say(text="else")
+        with dsl.If(text == ""):
+            say(text="empty")
+        with dsl.If(text != "x"):
+            say(text="not x")
+
+    def said(outcome):
+        return {outcome.of(step)["Output"] for step in outcome.states}
+
+    assert said(run(compare)) == {"else", "not x"}
+    assert said(run(compare, text="x")) == {"x"}
+    assert said(run(compare, text="")) == {"else", "empty", "not x"}
+
+
 def test_a_number_compared_with_text(run):
     """With one side a text, both are compared as texts."""
 
@@ -220,7 +245,7 @@ def test_the_first_branch_that_holds_is_the_only_one(run):
     conditions hold as well."""
 
     @dsl.pipeline
-    def grade(scores: List[int]):
+    def grade(scores: list[int]):
         with dsl.ParallelFor(scores) as score:
             made = whole(value=score)
             with dsl.If(made.output > 90):
@@ -296,7 +321,7 @@ def test_a_false_condition_skips_all_that_its_group_holds(run):
 
     @dsl.pipeline
     def chain(go: bool):
-        with dsl.If(go == True):  # noqa: E712
+        with dsl.If(go == True):
             first = say(text="first")
             second = say(text=first.output)
             say(text="third").after(second)

@@ -1,7 +1,9 @@
 """Container components: locally their command is a process of this machine."""
 
+# ruff: noqa: UP045 (types and groups are written as KFP's users write them)
+
 import json
-from typing import Dict, List, Optional
+from typing import Optional
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output, OutputPath
@@ -56,7 +58,7 @@ def test_values_of_each_type_as_text(run):
 
     @dsl.container_component
     def show(
-        count: int, rate: float, flag: bool, items: List[int], table: Dict[str, str],
+        count: int, rate: float, flag: bool, items: list[int], table: dict[str, str],
         said: OutputPath(str),
     ):  # fmt: skip
         return dsl.ContainerSpec(
@@ -116,7 +118,7 @@ def test_concatenated_and_conditional_arguments(run):
         )
 
     @dsl.pipeline
-    def contained(name: str) -> Dict[str, str]:
+    def contained(name: str) -> dict[str, str]:
         given = show(name=name, count=5, data=write(text="x").outputs["data"])
         bare = show()
         return both(given=given.outputs["said"], bare=bare.outputs["said"]).output
@@ -128,7 +130,7 @@ def test_concatenated_and_conditional_arguments(run):
 
 
 @dsl.component
-def both(given: str, bare: str) -> Dict[str, str]:
+def both(given: str, bare: str) -> dict[str, str]:
     return {"given": given, "bare": bare}
 
 

@@ -1,5 +1,6 @@
-"""A run that failed, was killed or has a neighbour: what is complete is kept, what is not is never read."""
+"""A run that failed, was killed or has a neighbour: only what is complete is kept and read."""
 
+import json
 import os
 import signal
 import time
@@ -117,6 +118,10 @@ def test_a_killed_run_goes_on_where_it_was(project, meeting_place, blow):
     step = int(Path(meeting_place, "started").read_text())
     killed.send_signal(blow)
     killed.wait(timeout=20)
+    (journal,) = project.run.home.runs.glob("*/events.jsonl")
+    end = json.loads(journal.read_text().splitlines()[-1])
+    assert (end["type"] == "run_finished") == (blow != signal.SIGKILL)
+    assert end.get("state") == (None if blow == signal.SIGKILL else "cancelled")
     until(lambda: not alive(step), seconds=10)
     Path(meeting_place, "go").touch()
     outcome = project(folder=meeting_place)

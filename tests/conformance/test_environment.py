@@ -1,7 +1,9 @@
 """What a step finds around it: variables, secrets, packages, a workspace, a process of its own."""
 
 import hashlib
-from typing import Dict, List
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from kfp import dsl
@@ -16,7 +18,7 @@ def say(text: str) -> str:
 
 
 @dsl.component
-def variables(names: List[str]) -> Dict[str, str]:
+def variables(names: list[str]) -> dict[str, str]:
     import os
 
     return {name: os.environ[name] for name in names if name in os.environ}
@@ -37,12 +39,13 @@ def test_variables_of_a_task(run):
     @dsl.pipeline
     def varied():
         first = variables(names=["CASE_A", "CASE_B"])
-        first.set_env_variable("CASE_A", "it's \"$HOME\" $(id)\n{x}")
+        first.set_env_variable("CASE_A", 'it\'s "$HOME" $(id)\n{x}')
         first.set_env_variable("CASE_B", "")
         variables(names=["CASE_A", "CASE_B"])
 
     outcome = run(varied)
-    assert outcome.of("variables") == {"Output": {"CASE_A": "it's \"$HOME\" $(id)\n{x}", "CASE_B": ""}}
+    found = outcome.of("variables")["Output"]
+    assert found == {"CASE_A": 'it\'s "$HOME" $(id)\n{x}', "CASE_B": ""}
     assert outcome.of("variables-2") == {"Output": {}}
 
 
@@ -63,7 +66,7 @@ def test_a_step_is_a_process_of_its_own(run):
     """What a step does to its process (variables, folder, modules) is gone with it."""
 
     @dsl.component
-    def meddle(before: int) -> Dict[str, str]:
+    def meddle(before: int) -> dict[str, str]:
         import json
         import os
         import sys
@@ -94,6 +97,50 @@ def test_a_step_is_a_process_of_its_own(run):
         assert found == {"variable": "unset", "module": "False", "modules": "False"}
 
 
+def test_nothing_that_a_step_started_outlives_it(run):
+    """Processes that a step leaves running end with it."""
+
+    @dsl.component
+    def leave() -> int:
+        import subprocess
+
+        return subprocess.Popen(["sleep", "600"]).pid
+
+    @dsl.pipeline
+    def leaving() -> int:
+        return leave().output
+
+    pid = run(leaving).outputs["Output"]
+    deadline = time.monotonic() + 10
+    while running(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not running(pid)
+
+
+def running(pid):
+    """Whether a process is there and not just waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_step_has_nothing_to_read(run):
+    """A step that asks its user something gets an end of file, and does not hang."""
+
+    @dsl.component
+    def ask() -> str:
+        return input("well? ")
+
+    @dsl.pipeline
+    def asking() -> str:
+        return ask().output
+
+    outcome = run(asking)
+    assert outcome.state == "failed"
+    assert "EOFError" in outcome.problem
+
+
 def secret(task, optional=False):
     """What `kfp.kubernetes.use_secret_as_env` writes."""
     task.platform_config["kubernetes"] = {
@@ -119,7 +166,7 @@ def asks_for_an_optional_secret() -> str:
     return secret(fingerprint(name="CASE_PASSWORD"), optional=True).output
 
 
-VALUE = "it's a \"secret\" 4711"
+VALUE = 'it\'s a "secret" 4711'
 DIGEST = hashlib.sha256(VALUE.encode()).hexdigest()
 
 
@@ -149,6 +196,29 @@ def test_the_file_wins_over_the_environment(run, monkeypatch):
     file.write_text(VALUE)
     monkeypatch.setenv("CASE_PASSWORD", "other")
     assert run(asks_for_a_secret).outputs == {"Output": DIGEST}
+
+
+def test_a_secret_whose_name_is_a_parameter(run):
+    """The secret's name may be a parameter of the pipeline."""
+
+    @dsl.pipeline
+    def asks(which: str) -> str:
+        task = fingerprint(name="CASE_PASSWORD")
+        task.register_pipeline_channels([which])
+        task.platform_config["kubernetes"] = {
+            "secretAsEnv": [
+                {
+                    "keyToEnv": [{"secretKey": "password", "envVar": "CASE_PASSWORD"}],
+                    "secretNameParameter": {"componentInputParameter": "which"},
+                }
+            ]
+        }
+        return task.output
+
+    file = run.home.root / "secrets" / "other-bank" / "password"
+    file.parent.mkdir(parents=True)
+    file.write_text(VALUE)
+    assert run(asks, which="other-bank").outputs == {"Output": DIGEST}
 
 
 def test_a_secret_that_is_nowhere(run, monkeypatch):
@@ -185,6 +255,23 @@ def test_packages_that_are_there(run):
         return parse(text="a: [1, 2]").output
 
     assert run(parsing).outputs == {"Output": {"a": [1, 2]}}
+
+
+def test_a_virtual_environment_is_not_made(run):
+    """`use_venv` concerns the container; here the component runs in the project's own
+    environment."""
+
+    @dsl.component(use_venv=True)
+    def where() -> str:
+        import sys
+
+        return sys.prefix
+
+    @dsl.pipeline
+    def asks() -> str:
+        return where().output
+
+    assert run(asks).outputs == {"Output": sys.prefix}
 
 
 @pytest.mark.parametrize("package", ["no-such-package-at-all==1.0", "PyYAML==0.0.1"])
@@ -259,7 +346,7 @@ def test_each_run_has_its_own_workspace(cached_run):
     no step is reused whose work lay in a folder that is gone."""
 
     @dsl.pipeline(pipeline_config=CONFIG)
-    def working() -> Dict[str, str]:
+    def working() -> dict[str, str]:
         made = put(folder=dsl.WORKSPACE_PATH_PLACEHOLDER + "/data", text="x")
         return pair(found=made.output, text=get(path=NOTE).after(made).output).output
 
@@ -268,5 +355,5 @@ def test_each_run_has_its_own_workspace(cached_run):
 
 
 @dsl.component
-def pair(found: str, text: str) -> Dict[str, str]:
+def pair(found: str, text: str) -> dict[str, str]:
     return {"found": found, "text": text}

@@ -1,5 +1,7 @@
 """dsl.ExitHandler and ignore_upstream_failure: what runs though something else failed."""
 
+# ruff: noqa: E712, SIM117, UP014 (types and groups are written as KFP's users write them)
+
 from typing import NamedTuple
 
 from kfp import dsl
@@ -44,8 +46,12 @@ def test_the_exit_task_runs_after_success(run):
     assert outcome.in_order("exit-handler-1/say", "exit-handler-1/say-2", "clean")
     assert outcome.result.run_id in status.pop("job")
     assert status == {
-        "tag": "it's", "state": "SUCCEEDED", "task": "exit-handler-1", "code": None, "message": None,
-    }  # fmt: skip
+        "tag": "it's",
+        "state": "SUCCEEDED",
+        "task": "exit-handler-1",
+        "code": None,
+        "message": None,
+    }
 
 
 def test_the_exit_task_runs_after_failure(run):
@@ -140,7 +146,7 @@ def test_a_task_after_the_handler(run):
     @dsl.pipeline
     def handled(go: bool):
         with dsl.ExitHandler(clean()) as handler:
-            with dsl.If(go == False):  # noqa: E712
+            with dsl.If(go == False):
                 fail()
             say(text="a")
         say(text="later").after(handler)
@@ -207,7 +213,7 @@ def test_a_pipeline_as_exit_task(run):
     @dsl.pipeline
     def handled(go: bool):
         with dsl.ExitHandler(notify()):
-            with dsl.If(go == False):  # noqa: E712
+            with dsl.If(go == False):
                 fail()
             say(text="a")
 

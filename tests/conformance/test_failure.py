@@ -1,5 +1,7 @@
 """Order, failure and retries: who waits for whom, and what a failure takes with it."""
 
+from itertools import pairwise
+
 from kfp import dsl
 from kfp.dsl import Dataset, Output
 
@@ -94,7 +96,7 @@ def test_jobs_limits_the_steps_at_once(run):
 
     outcome = run.with_options(jobs=1)(apart)
     spans = sorted(outcome.span(step) for step in ("say", "say-2", "say-3", "say-4"))
-    assert all(one[1] <= other[0] for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in pairwise(spans))
 
 
 def test_after_and_data_make_the_order(run):

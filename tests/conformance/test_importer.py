@@ -1,7 +1,5 @@
 """dsl.importer: artifacts that no step of the pipeline made."""
 
-from typing import Dict
-
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Model
 
@@ -57,7 +55,7 @@ def test_a_uri_elsewhere_and_metadata(run):
     depth and also within texts. What lies elsewhere is not fetched unless somebody reads it."""
 
     @dsl.pipeline
-    def imports(bucket: str, owner: str) -> Dict[str, str]:
+    def imports(bucket: str, owner: str) -> dict[str, str]:
         key = say(text="models/it's 1")
         made = dsl.importer(
             artifact_uri=f"s3://{bucket}/{key.output}",

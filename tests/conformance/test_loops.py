@@ -1,6 +1,8 @@
 """dsl.ParallelFor: what is looped over, what an iteration sees, and how many run at once."""
 
-from typing import Dict, List, NamedTuple
+# ruff: noqa: B006, SIM117, UP014, UP045 (types and groups are written as KFP's users write them)
+
+from typing import NamedTuple, Optional
 
 import pytest
 from kfp import dsl
@@ -23,13 +25,15 @@ def halve(value: float) -> float:
 
 
 @dsl.component
-def listing() -> NamedTuple("Outputs", names=List[str], numbers=List[int], tables=List[Dict[str, int]]):
-    outputs = NamedTuple("Outputs", names=List[str], numbers=List[int], tables=List[Dict[str, int]])
+def listing() -> NamedTuple(
+    "Outputs", names=list[str], numbers=list[int], tables=list[dict[str, int]]
+):
+    outputs = NamedTuple("Outputs", names=list[str], numbers=list[int], tables=list[dict[str, int]])
     return outputs(["it's", 'x "y"', ""], [3, 1], [{"a": 1, "b": 2}, {"a": 3, "b": 4}])
 
 
 @dsl.component
-def names(count: int) -> List[str]:
+def names(count: int) -> list[str]:
     return [f"n{number}" for number in range(count)]
 
 
@@ -93,7 +97,7 @@ def test_fields_of_items(run):
         return f"{a} {b} {sorted(whole.items())}"
 
     @dsl.pipeline
-    def loop(rows: List[Dict[str, int]]):
+    def loop(rows: list[dict[str, int]]):
         with dsl.ParallelFor([{"a": 1, "b": 2}, {"a": 3, "b": 4}]) as item:
             pair(a=item.a, b=item.b, whole=item)
         with dsl.ParallelFor(rows) as row:
@@ -119,7 +123,7 @@ def test_fields_of_several_types(run):
         return f"{name} {rate!r} {layers} {extra}"
 
     @dsl.pipeline
-    def loop(rows: List[dict]):
+    def loop(rows: list[dict]):
         with dsl.ParallelFor(rows) as row:
             mixed(name=row.label, rate=row.rate, layers=row.layers, extra=row.extra)
 
@@ -136,7 +140,7 @@ def test_a_pipeline_parameter(run):
     """The list may be a parameter of the pipeline: as many iterations as it has items now."""
 
     @dsl.pipeline
-    def loop(texts: List[str] = ["a", "b"]):  # noqa: B006
+    def loop(texts: list[str] = ["a", "b"]):
         with dsl.ParallelFor(texts) as text:
             say(text=text)
 
@@ -180,19 +184,19 @@ def test_a_list_of_artifacts(run):
     """The list may consist of artifacts: a pipeline's output, or its input."""
 
     @dsl.pipeline
-    def several() -> List[Dataset]:
+    def several() -> list[Dataset]:
         with dsl.ParallelFor(["a", "it's"]) as text:
             made = make(text=text)
         return dsl.Collected(made.outputs["data"])
 
     @dsl.pipeline
-    def each(data: Input[List[Dataset]]) -> List[str]:
+    def each(data: Input[list[Dataset]]) -> list[str]:
         with dsl.ParallelFor(data) as one:
             made = read(data=one)
         return dsl.Collected(made.output)
 
     @dsl.pipeline
-    def loop() -> List[str]:
+    def loop() -> list[str]:
         made = several()
         with dsl.ParallelFor(made.output, parallelism=1) as one:
             read(data=one)
@@ -207,7 +211,7 @@ def test_an_empty_list(run):
     """No items, no iterations: the loop succeeds, and what comes after it runs."""
 
     @dsl.pipeline
-    def loop(texts: List[str]):
+    def loop(texts: list[str]):
         with dsl.ParallelFor(texts) as text:
             first = say(text=text)
         with dsl.ParallelFor(names(count=0).output) as text:
@@ -239,7 +243,7 @@ def test_nested_loops(run):
     may come from the outer iteration."""
 
     @dsl.pipeline
-    def loop(words: List[str]):
+    def loop(words: list[str]):
         with dsl.ParallelFor(words) as word:
             inner = names(count=2)
             with dsl.ParallelFor([1, 2]) as number:
@@ -264,7 +268,7 @@ def test_the_inner_list_is_a_field_of_the_outer_item(run):
     """A list inside the item can be looped over in turn."""
 
     @dsl.pipeline
-    def loop(rows: List[Dict[str, List[int]]]):
+    def loop(rows: list[dict[str, list[int]]]):
         with dsl.ParallelFor(rows) as row:
             with dsl.ParallelFor(row.values) as value:
                 double(value=value)
@@ -391,7 +395,7 @@ def test_iterations_do_not_wait_for_one_another(run, meeting_place):
         return name
 
     @dsl.pipeline
-    def loop(folder: str, rows: List[Dict[str, str]]):
+    def loop(folder: str, rows: list[dict[str, str]]):
         with dsl.ParallelFor(rows) as row:
             first = wait(folder=folder, name=row.first, awaited=row.awaited)
             wait(folder=folder, name=row.second, awaited=row.second).after(first)
@@ -415,10 +419,9 @@ def test_parallelism_limits_the_iterations_at_once(run, limit):
             double(value=again.output)
 
     outcome = run.with_options(jobs=8)(loop)
-    spans = [
-        (outcome.span(f"for-loop-2/{index}/double")[0], outcome.span(f"for-loop-2/{index}/double-2")[1])
-        for index in range(4)
-    ]
+    firsts = [outcome.span(f"for-loop-2/{index}/double") for index in range(4)]
+    lasts = [outcome.span(f"for-loop-2/{index}/double-2") for index in range(4)]
+    spans = [(first[0], last[1]) for first, last in zip(firsts, lasts, strict=True)]
     at_once = max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
     assert outcome.state == "succeeded"
     assert at_once <= limit
@@ -451,6 +454,33 @@ def test_the_limit_of_an_inner_loop_holds_for_each_outer_iteration(run, meeting_
         inner = [f"for-loop-2/{index}/for-loop-4/{number}/meet" for number in range(2)]
         spans = sorted(outcome.span(step) for step in inner)
         assert spans[0][1] <= spans[1][0]
+
+
+def test_one_slot_is_enough(run):
+    """However loops are nested and limited, with one step at a time all get their turn."""
+
+    @dsl.pipeline
+    def loop(numbers: list[int]):
+        with dsl.ParallelFor(numbers, parallelism=2) as number:
+            made = double(value=number)
+            with dsl.ParallelFor(["a", "b"], parallelism=1) as text:
+                say(text=f"{text}{made.output}")
+
+    outcome = run.with_options(jobs=1)(loop, numbers=list(range(12)))
+    assert (outcome.state, len(outcome.states)) == ("succeeded", 36)
+
+
+def test_a_list_that_is_not_given(run):
+    """Looping over an optional parameter that has no value fails, and says so."""
+
+    @dsl.pipeline
+    def loop(texts: Optional[list] = None):
+        with dsl.ParallelFor(texts) as text:
+            say(text=text)
+
+    outcome = run(loop)
+    assert outcome.state == "failed"
+    assert "list" in outcome.problem
 
 
 def test_a_failing_iteration_lets_the_others_finish(run):

@@ -1,6 +1,8 @@
 """Pipelines used as components of other pipelines."""
 
-from typing import Dict, List, NamedTuple, Optional
+# ruff: noqa: B006, SIM117, UP014, UP045 (types and groups are written as KFP's users write them)
+
+from typing import NamedTuple, Optional
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
@@ -73,7 +75,7 @@ def test_defaults_of_the_inner_pipeline(run):
 
     @dsl.pipeline
     def inner(
-        text: str = "x", tail: Optional[str] = None, table: Dict[str, int] = {"a": 1}  # noqa: B006
+        text: str = "x", tail: Optional[str] = None, table: dict[str, int] = {"a": 1}
     ) -> NamedTuple("Outputs", text=str, table=dict):
         outputs = NamedTuple("Outputs", text=str, table=dict)
         return outputs(say(text=text, tail=tail).output, echo(table=table).output)
@@ -114,7 +116,7 @@ def test_in_a_loop(run):
     """Each iteration runs the whole inner pipeline with its item."""
 
     @dsl.pipeline
-    def outer() -> List[str]:
+    def outer() -> list[str]:
         data = make(text="d").outputs["data"]
         with dsl.ParallelFor(["a", "it's"]) as text:
             inner = passing(data=data, text=text)
@@ -147,14 +149,14 @@ def test_conditions_and_loops_inside(run):
     """An inner pipeline has control flow of its own."""
 
     @dsl.pipeline
-    def inner(texts: List[str], wanted: str) -> List[str]:
+    def inner(texts: list[str], wanted: str) -> list[str]:
         with dsl.ParallelFor(texts) as text:
             with dsl.If(text == wanted):
                 made = say(text=text)
         return dsl.Collected(made.output)
 
     @dsl.pipeline
-    def outer(texts: List[str]) -> List[str]:
+    def outer(texts: list[str]) -> list[str]:
         return inner(texts=texts, wanted="it's").output
 
     assert run(outer, texts=["a", "it's", "b", "it's"]).outputs == {"Output": ["it's!", "it's!"]}

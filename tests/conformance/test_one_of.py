@@ -1,6 +1,8 @@
 """dsl.OneOf: the output of whichever branch ran, as one value."""
 
-from typing import List, NamedTuple
+# ruff: noqa: E712, UP014 (types and groups are written as KFP's users write them)
+
+from typing import NamedTuple
 
 import pytest
 from kfp import dsl
@@ -28,7 +30,7 @@ def read(data: Input[Dataset]) -> str:
 
 
 @dsl.component
-def join(texts: List[str]) -> str:
+def join(texts: list[str]) -> str:
     return " ".join(texts)
 
 
@@ -199,7 +201,7 @@ def test_branches_of_nested_pipelines(run):
 
     @dsl.pipeline
     def outer(go: bool) -> str:
-        with dsl.If(go == True):  # noqa: E712
+        with dsl.If(go == True):
             a = inner(text="go")
         with dsl.Else():
             b = inner(text="stay")

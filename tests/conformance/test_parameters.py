@@ -1,8 +1,10 @@
 """Parameters: every type, every awkward text, defaults, absence, and what is refused."""
 
+# ruff: noqa: B006, UP014, UP045 (types and groups are written as KFP's users write them)
+
 import json
 from inspect import Parameter, Signature
-from typing import Dict, List, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import pytest
 from kfp import dsl
@@ -30,19 +32,26 @@ def say(text: str) -> str:
 
 
 @dsl.component
-def kinds(text: str, count: int, rate: float, flag: bool, items: list, table: dict) -> Dict[str, list]:
+def kinds(
+    text: str, count: int, rate: float, flag: bool, items: list, table: dict
+) -> dict[str, list]:
     def shape(value: object) -> object:
         if isinstance(value, dict):
             return {key: shape(one) for key, one in value.items()}
         return [shape(one) for one in value] if isinstance(value, list) else type(value).__name__
 
-    values = {"text": text, "count": count, "rate": rate, "flag": flag, "items": items, "table": table}
+    values = {"text": text, "count": count, "rate": rate}
+    values |= {"flag": flag, "items": items, "table": table}
     return {key: [value, shape(value)] for key, value in values.items()}
 
 
 @dsl.component
-def everything() -> NamedTuple("Outputs", text=str, count=int, rate=float, flag=bool, items=list, table=dict):
-    values = NamedTuple("Outputs", text=str, count=int, rate=float, flag=bool, items=list, table=dict)
+def everything() -> NamedTuple(
+    "Outputs", text=str, count=int, rate=float, flag=bool, items=list, table=dict
+):
+    values = NamedTuple(
+        "Outputs", text=str, count=int, rate=float, flag=bool, items=list, table=dict
+    )
     return values("it's", -7, 0.25, False, [1, "two", [3.5, None]], {"a": {"b": [True]}})
 
 
@@ -84,11 +93,9 @@ def test_each_type_arrives_as_that_type(run):
 
     @dsl.pipeline
     def typed(
-        text: str, count: int, rate: float, flag: bool, items: List[int], table: dict
-    ) -> Dict[str, list]:
-        return kinds(
-            text=text, count=count, rate=rate, flag=flag, items=items, table=table
-        ).output
+        text: str, count: int, rate: float, flag: bool, items: list[int], table: dict
+    ) -> dict[str, list]:
+        return kinds(text=text, count=count, rate=rate, flag=flag, items=items, table=table).output
 
     given = {
         "text": "3", "count": 3, "rate": 2.0, "flag": True,
@@ -108,7 +115,7 @@ def test_constants_of_each_type_arrive_as_that_type(run):
     """A constant in the pipeline's body is typed by the input that it is given to."""
 
     @dsl.pipeline
-    def typed() -> Dict[str, list]:
+    def typed() -> dict[str, list]:
         return kinds(
             text="x", count=10**6, rate=3.0, flag=False, items=[1.5, 2], table={"k": []}
         ).output
@@ -124,7 +131,7 @@ def test_named_tuple_gives_one_output_per_field(run):
     """A component that returns a NamedTuple has an output for each field, typed by it."""
 
     @dsl.pipeline
-    def fields() -> Dict[str, list]:
+    def fields() -> dict[str, list]:
         made = everything().outputs
         return kinds(
             text=made["text"], count=made["count"], rate=made["rate"],
@@ -197,7 +204,7 @@ def test_text_that_kfp_leaves_unfinished_is_refused(run):
     that works on the mark."""
 
     @dsl.pipeline
-    def unfinished(items: List[int]) -> str:
+    def unfinished(items: list[int]) -> str:
         return say(text=f"{items}").output
 
     with pytest.raises(UsageError, match="items"):
@@ -255,6 +262,20 @@ def test_a_float_output_may_be_given_a_whole_number(run):
         return outputs(made.output, kind(rate=made.output).output)
 
     assert run(rates).outputs == {"value": 4.0, "kind": "float"}
+
+
+def test_a_long_text(run):
+    """A value may be long: a megabyte goes from task to task."""
+
+    @dsl.component
+    def length(text: str) -> int:
+        return len(text)
+
+    @dsl.pipeline
+    def long(text: str) -> int:
+        return length(text=say(text=text).output).output
+
+    assert run(long, text="é'" * 300_000).outputs == {"Output": 600_000}
 
 
 def test_output_path_text_is_read_as_its_type(run):
@@ -333,7 +354,7 @@ def test_arguments_that_do_not_fit_are_refused_before_anything_starts(run, argum
     """A missing argument, an unknown one or one of another type is the caller's error."""
 
     @dsl.pipeline
-    def strict(text: str, count: int = 1, items: list = [], flag: bool = False) -> str:  # noqa: B006
+    def strict(text: str, count: int = 1, items: list = [], flag: bool = False) -> str:
         return say(text=text).output
 
     with pytest.raises(UsageError) as caught:
@@ -344,7 +365,7 @@ def test_arguments_that_do_not_fit_are_refused_before_anything_starts(run, argum
 
 def test_a_pipeline_without_tasks_does_not_compile(run):
     """A pipeline needs at least one task."""
-    with pytest.raises((UsageError, ValueError), match="[Tt]ask"):
+    with pytest.raises((UsageError, ValueError), match=r"[Tt]ask"):
 
         @dsl.pipeline
         def empty(text: str = "x"):

@@ -1,5 +1,7 @@
 """The run's own facts as values: KFP's placeholders."""
 
+# ruff: noqa: UP014 (types and groups are written as KFP's users write them)
+
 from datetime import datetime
 from typing import NamedTuple
 

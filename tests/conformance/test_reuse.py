@@ -1,5 +1,7 @@
 """Edit and run again: which steps are reused, and which edits, losses and options run them anew."""
 
+# ruff: noqa: SIM117 (types and groups are written as KFP's users write them)
+
 import shutil
 
 import pytest
@@ -52,7 +54,7 @@ ARITHMETIC = '''
     def successor(value: int) -> int:
         return value + ONE
 '''
-PIPELINE = '''
+PIPELINE = """
     from kfp import dsl
 
     from steps import first, second, third
@@ -63,7 +65,7 @@ PIPELINE = '''
         made = first(value=value)
         summed = second(data=made.outputs["data"], value=made.outputs["Output"])
         return third(value=summed.output).output
-'''
+"""
 ALL = {"first", "second", "third"}
 
 
@@ -301,7 +303,8 @@ def test_a_task_that_must_not_be_cached(cached_run, meeting_place):
         count(folder=folder).set_caching_options(False)
         make(text="x")
 
-    first, second = cached_run(counts, folder=meeting_place), cached_run(counts, folder=meeting_place)
+    first = cached_run(counts, folder=meeting_place)
+    second = cached_run(counts, folder=meeting_place)
     assert [one.of("count")["Output"] for one in (first, second)] == [1, 2]
     assert second.states == {"count": "succeeded", "make": "reused"}
 
@@ -391,3 +394,20 @@ def test_a_failed_step_is_not_reused(cached_run, meeting_place):
     outcome = cached_run(fails, folder=meeting_place)
     assert outcome.outputs == {"Output": "fine"}
     assert outcome.states == {"make": "reused", "fail-once": "succeeded"}
+
+
+def test_a_cache_key_of_ones_own(cached_run):
+    """`cache_key` stands in for inputs and settings: with the same key the task's earlier
+    result is taken whatever it was given, with another it is not."""
+
+    @dsl.pipeline
+    def keyed(text: str):
+        make(text=text).set_caching_options(True, cache_key="mine")
+
+    @dsl.pipeline
+    def keyed_otherwise(text: str):
+        make(text=text).set_caching_options(True, cache_key="other")
+
+    cached_run(keyed, text="a")
+    assert cached_run(keyed, text="b").states == {"make": "reused"}
+    assert cached_run(keyed_otherwise, text="b").states == {"make": "succeeded"}

@@ -119,3 +119,44 @@ def new_run(home: Home) -> Callable[..., Journal]:
 def run(new_run: Callable[..., Journal]) -> Journal:
     """The journal of a run that has written nothing yet."""
     return new_run()
+
+
+@pytest.fixture
+def step_of(ready: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Home]:
+    """Make this process a step of a run, or of none; gives the home."""
+
+    def become(run: str = "", step: str = "") -> Home:
+        for name, value in {
+            "HEADRACE_HOME": str(ready.root),
+            "HEADRACE_RUN": run,
+            "HEADRACE_STEP": step,
+            "MLFLOW_TRACKING_URI": ready.tracking_uri,
+            "MLFLOW_REGISTRY_URI": ready.tracking_uri,
+        }.items():
+            monkeypatch.setenv(name, value)
+        return ready
+
+    return become
+
+
+@pytest.fixture(scope="session")
+def save_model() -> Callable[..., Path]:
+    """Save a logistic regression as an MLflow model: `save_model(folder, columns, seed=0)`."""
+
+    def save(folder: Path, columns: list[str], *, seed: int = 0, classes: int = 2) -> Path:
+        import mlflow
+        import numpy as np
+        import pandas as pd
+        from sklearn.linear_model import LogisticRegression
+
+        numbers = np.random.default_rng(seed)
+        rows = pd.DataFrame(numbers.normal(size=(60, len(columns))), columns=columns)
+        model = LogisticRegression().fit(rows, numbers.integers(0, classes, len(rows)))
+        signature = mlflow.models.infer_signature(rows, model.predict(rows))
+        # Named requirements spare MLflow the seconds in which it would look for them.
+        mlflow.sklearn.save_model(
+            model, folder, signature=signature, pip_requirements=["scikit-learn"]
+        )
+        return folder
+
+    return save

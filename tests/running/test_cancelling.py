@@ -1,11 +1,8 @@
 """A run that is cancelled, at whatever moment, is recorded as such, leaves no process and
 is continued by the next run."""
 
-import json
-import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 

@@ -322,6 +322,41 @@ def test_a_torch_model_is_opened_without_mlflow(tmp_path: Path) -> None:
     assert told.stdout.strip() == "[]"
 
 
+def test_a_torch_model_brings_its_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import subprocess
+
+    import mlflow.pytorch
+
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "doubling.py").write_text(
+        "import torch\n"
+        "class Doubling(torch.nn.Module):\n"
+        "    def forward(self, rows):\n"
+        "        return rows * 2\n"
+    )
+    monkeypatch.syspath_prepend(str(project))
+    import doubling  # type: ignore[import-not-found]
+
+    mlflow.pytorch.save_model(
+        doubling.Doubling(),
+        str(tmp_path / "model"),
+        input_example=np.ones((1, 2), dtype=np.float32),
+        serialization_format="pickle",
+        code_paths=[str(project / "doubling.py")],
+        pip_requirements=[],
+    )
+    code = (
+        "import sys, numpy; from headrace.registry.loading import load;"
+        f"model = load({str(tmp_path / 'model')!r});"
+        "print(model.predict(numpy.ones((1, 2), dtype=numpy.float32), None).tolist())"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "[[2.0, 2.0]]"
+
+
 @pytest.mark.parametrize("saver", [save_torch_tensor, save_torch_columns, save_sklearn])
 def test_rows_predicted_together_get_what_they_get_alone(
     saver: Callable[[str], Any], tmp_path: Path, serving: Any

@@ -31,6 +31,18 @@ _MACHINE_TROUBLE = {
 }
 
 
+_EXTRAS = {
+    "mlflow": "mlflow",
+    "numpy": "mlflow",
+    "pyspark": "spark",
+    "ray": "ray",
+    "torch": "ray",
+    "uvicorn": "serve",
+    "orjson": "serve",
+}
+"""Packages that a verb may want, each with the extra that brings it."""
+
+
 def report(error: BaseException, *, as_json: bool) -> int:
     """Print an error on standard error and give its exit code.
 
@@ -66,6 +78,10 @@ def translate(error: BaseException) -> HeadraceError | None:
         return _usage(error)
     if isinstance(error, click.ClickException):
         return UsageError(error.format_message())
+    if isinstance(error, ModuleNotFoundError) and (error.name or "") in _EXTRAS:
+        return EnvironmentProblem(
+            f"{error.name} is not installed.", hint=f"uv sync --extra {_EXTRAS[error.name or '']}"
+        )
     if isinstance(error, OSError) and error.errno in _MACHINE_TROUBLE:
         where = [str(name) for name in (error.filename, error.filename2) if name]
         return EnvironmentProblem(

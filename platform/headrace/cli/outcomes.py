@@ -11,6 +11,9 @@ from typing import Any
 from headrace.cli.progress import RunView, StepView
 from headrace.core.states import State
 
+OURS = "headrace"
+"""The engine of ready components."""
+
 _VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)$")
 
 
@@ -123,11 +126,12 @@ def decision(step: StepView) -> Decision | None:
 
 
 def endpoint(step: StepView) -> Endpoint | None:
-    """The endpoint among a step's outputs, or None."""
-    for key, value in step.outputs.items():
-        if key == "endpoint" and isinstance(value, str) and value.startswith("http"):
-            return Endpoint(url=value.rstrip("/"), model=str(step.parameters.get("model") or ""))
-    return None
+    """The endpoint that a serving step gave, or None for any other step."""
+    model = step.parameters.get("model")
+    if step.engine != OURS or not isinstance(model, str):
+        return None
+    urls = (one for one in step.outputs.values() if str(one).startswith("http"))
+    return next((Endpoint(url=str(url).rstrip("/"), model=model) for url in urls), None)
 
 
 def figures(step: StepView) -> Figures | None:

@@ -37,23 +37,28 @@ def print_summary(view: RunView, home: Home, console: Console) -> None:
     height = None
     if console.is_terminal:
         height = min(max(console.size.height, _SCREEN[0]), _SCREEN[1]) - 1
-    around = Surroundings(
+    show(summary(view, surroundings(view, home, height=height)), console)
+
+
+def surroundings(view: RunView, home: Home, *, height: int | None) -> Surroundings:
+    """What a summary of the run needs to know: where its files are, which servers still run."""
+    servers = _servers(view, home)
+    return Surroundings(
         folder=shown(home.run(view.run)),
         now=time.time(),
         height=height,
-        calls=calls(view, home),
+        answering=[one.endpoint for one in servers],
+        calls=[line for one in servers[:1] for line in call_lines(one)],
     )
-    show(summary(view, around), console)
 
 
-def calls(view: RunView, home: Home) -> list[str]:
-    """Lines to paste that ask the run's endpoint for a prediction; none if it is down by now."""
+def _servers(view: RunView, home: Home) -> list[ServerRecord]:
     urls = {one.url for one in outcomes(view).endpoints}
     if not urls or not home.servers.is_dir():
         return []
     from headrace.serving.local import running
 
-    return [line for one in running(home) if one.endpoint in urls for line in call_lines(one)]
+    return [one for one in running(home) if one.endpoint in urls]
 
 
 def call_lines(server: ServerRecord) -> list[str]:

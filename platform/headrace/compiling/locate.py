@@ -149,6 +149,9 @@ def _not_importable(path: Path, error: BaseException) -> UsageError:
     hint = "mend the error in the pipeline's file"
     if isinstance(error, ModuleNotFoundError):
         hint = f"install the package that has {error.name!r}, or mend the import"
+    if "schema_title" in str(error) and "annotations" in path.read_text().partition("import")[2]:
+        hint = "KFP reads a pipeline's annotations as they are: take `from __future__ import "
+        hint += "annotations` out of the file with @dsl.pipeline (steps may keep it)"
     return UsageError(
         f"The pipeline cannot be loaded: {type(error).__name__}: {error}",
         where=places or [str(path)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import tempfile
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,6 +21,7 @@ from headrace.executing import sdk  # noqa: F401  (KFP without its client)
 
 __all__ = ["Compiled", "ParameterSpec", "compile_pipeline", "find_pipeline", "read_compiled"]
 
+_CHANNEL = re.compile(r"\{\{channel:task=[^;]*;name=([^;]*);")
 CODE_VARIABLE = "HEADRACE_CODE"
 """Names the code bundle in a step's environment."""
 
@@ -131,6 +133,7 @@ def _compile(pipeline: Any, file: Path) -> Compiled:
             package_path=str(target),
         )
         compiled = read_compiled(target)
+    _refuse_unfinished(compiled.ir, file)
     return Compiled(**{**vars(compiled), "code": bundle})
 
 
@@ -149,6 +152,21 @@ def _compiled(ir: dict[str, Any], platforms: Any, code: Bundle | None, text: str
         code_digest=next(iter(digests), code.digest if code else ""),
         text=text,
     )
+
+
+def _refuse_unfinished(ir: dict[str, Any], file: Path) -> None:
+    """KFP leaves some references in texts unresolved; steps would work on that very text."""
+    for component in [ir["root"], *ir["components"].values()]:
+        for name, task in component.get("dag", {}).get("tasks", {}).items():
+            parameters = task.get("inputs", {}).get("parameters", {})
+            texts = [one.get("runtimeValue", "") for one in parameters.values()]
+            left = _CHANNEL.search(str([texts, task.get("parameterIterator", "")]))
+            if left:
+                raise UsageError(
+                    f"KFP cannot put {left[1]!r} into a text for {name!r}.",
+                    where=str(file),
+                    hint="annotate it as plain list or dict, or hand it to a step by itself",
+                )
 
 
 def _plain(container: Any) -> dict[str, Any]:

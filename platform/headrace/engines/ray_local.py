@@ -3,9 +3,8 @@
 Each worker is a fork of this process, which has imported torch and Ray already, with the
 environment that `torchrun` gives its workers. Inside, Ray Train runs in its own local
 mode (`ScalingConfig(num_workers=0)`), so the user's loop meets the real `ray.train`.
-Local mode keeps reported checkpoints in memory only; `_Reports` adds what a cluster's
-Ray Train does with them: every report is a barrier, rank 0's checkpoint is put away, and
-a restarted group begins from it.
+What it does not do, keeping checkpoints and restarting a group, is done here and in
+`ray_reports`.
 """
 
 from __future__ import annotations
@@ -13,21 +12,25 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
-import shutil
 import signal
 import socket
 import sys
+import time
+import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
 from headrace.core.errors import StepFailed
+from headrace.engines import ray_reports
 from headrace.engines.ray import RaySpec
 
 _PR_SET_PDEATHSIG = 1
-_PREFIX = "checkpoint_"
+_SETTLE = 0.2
+"""Seconds to look on after a failure, for the one that caused it."""
 
 
 class WorkerRaised(Exception):
@@ -77,14 +80,15 @@ class Group:
                     hint="SIGKILL without anybody's doing usually means that memory ran out: "
                     "fewer workers or smaller batches",
                 )
-            latest = latest_checkpoint(self.checkpoints)
-            start = f"checkpoint {_index(latest)}" if latest else "the beginning"
+            latest = ray_reports.latest_checkpoint(self.checkpoints)
+            start = f"checkpoint {ray_reports.index_of(latest)}" if latest else "the beginning"
             self.on_note(
                 f"worker {outcome.rank} was killed by {outcome.signal}; restarting from {start} "
                 f"({failures} of {self.spec.max_failures})"
             )
 
     def _attempt(self) -> Any:
+        ray_reports.drop_unfinished(self.checkpoints)
         context = multiprocessing.get_context("fork")
         port = _free_port()
         workers, pipes = [], []
@@ -93,7 +97,9 @@ class Group:
         for rank in range(self.spec.workers):
             theirs: Any
             ours, theirs = context.Pipe(duplex=False)
-            worker = context.Process(target=self._work, args=(rank, port, theirs), daemon=True)
+            # Not a daemon in the sense of multiprocessing: those may have no children, and
+            # torch's DataLoader wants some.
+            worker = context.Process(target=self._work, args=(rank, port, theirs))
             worker.start()
             theirs.close()
             workers.append(worker)
@@ -109,32 +115,20 @@ class Group:
     def _await(self, workers: list[Any], pipes: list[Any]) -> Any:
         """Rank 0's result once all are done, or what became of the first that failed."""
         running = {worker.sentinel: rank for rank, worker in enumerate(workers)}
-        readable = dict(zip(pipes, range(len(pipes)), strict=True))
-        results: dict[int, tuple[bool, Any]] = {}
+        unread = {pipe: rank for rank, pipe in enumerate(pipes)}
+        told: dict[int, _Told] = {}
         while running:
-            for ready in connection.wait([*running, *readable]):
-                if isinstance(ready, connection.Connection):
-                    rank = readable.pop(ready)
-                    try:
-                        results[rank] = ready.recv()
-                    except EOFError:
-                        continue  # it died without a word: its sentinel says how
-                    if not results[rank][0]:
-                        raise WorkerRaised(rank, results[rank][1])
-                    continue
-                rank = running.pop(ready)
-                workers[rank].join()
-                code = workers[rank].exitcode
-                if rank not in results and pipes[rank].poll():
-                    results[rank] = pipes[rank].recv()
-                    readable.pop(pipes[rank], None)
-                    if not results[rank][0]:
-                        raise WorkerRaised(rank, results[rank][1])
-                if code < 0:
-                    return _Killed(rank, signal.Signals(-code).name)
-                if code > 0 and rank not in results:
-                    return _Killed(rank, f"its own exit with status {code}")
-        return results[0][1]
+            connection.wait([*running, *unread])
+            failed = _look(workers, running, unread, told)
+            if isinstance(failed, _Told):
+                # Others fail because one did, and may be seen before it.
+                time.sleep(_SETTLE)
+                failed = _look(workers, running, unread, told)
+            if isinstance(failed, _Told):
+                raise WorkerRaised(failed.rank, failed.value)
+            if failed:
+                return failed
+        return told[0].value
 
     def _work(self, rank: int, port: int, pipe: Any) -> None:
         """The life of one worker, in a process of its own."""
@@ -142,19 +136,22 @@ class Group:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the runner's affair
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.environ.update(worker_environment(self.spec, rank, port))
-        try:
-            result = (True, self._train(rank))
-        except BaseException as error:
-            import traceback
+        from ray import cloudpickle  # takes classes that exist in this process alone
 
+        try:
+            value = self._train(rank)
+            message = cloudpickle.dumps(_Told(rank=rank, value=value))
+        except BaseException as error:
+            at = time.monotonic()
             traceback.print_exc()
-            result = (False, self.describe(error))
+            told = _Told(rank=rank, value=self.describe(error), raised_at=at)
+            message = cloudpickle.dumps(told)
         sys.stdout.flush()
         sys.stderr.flush()
-        pipe.send(result)
+        pipe.send_bytes(message)
         pipe.close()
         # Interpreter shutdown would wait for threads of torch's process group.
-        os._exit(0 if result[0] else 1)
+        os._exit(0)
 
     def _train(self, rank: int) -> Any:
         import torch
@@ -164,7 +161,7 @@ class Group:
         torch.set_num_threads(max(1, int(self.spec.cpus_per_worker)))
 
         def loop() -> Any:
-            _Reports.install(self.checkpoints, self.on_report)
+            ray_reports.install(self.checkpoints, self.on_report)
             return self.loop()
 
         trainer = TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0))
@@ -175,6 +172,38 @@ class Group:
 class _Killed:
     rank: int
     signal: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """A worker's last word."""
+
+    rank: int
+    value: Any
+    """What its loop returned, or the description of what it raised."""
+    raised_at: float | None = None
+    """When it raised, on the clock that all processes share; None if it did not."""
+
+
+def _look(
+    workers: list[Any], running: dict[int, int], unread: dict[Any, int], told: dict[int, _Told]
+) -> _Killed | _Told | None:
+    """Take in what workers said and who ended; the worker that failed first, if any has.
+
+    A death counts before an exception: those who exchanged data with the dead raise.
+    """
+    ended = [one for one, rank in running.items() if workers[rank].exitcode is not None]
+    for pipe in [one for one in unread if one.poll()]:
+        rank = unread.pop(pipe)
+        with suppress(EOFError):  # it died without a word
+            told[rank] = pipe.recv()
+    for rank in [running.pop(one) for one in ended]:
+        if rank not in told:
+            code = workers[rank].exitcode
+            how = signal.Signals(-code).name if code < 0 else f"its own exit with status {code}"
+            return _Killed(rank, how)
+    raised = [(one.raised_at, rank) for rank, one in told.items() if one.raised_at is not None]
+    return told[min(raised)[1]] if raised else None
 
 
 def worker_environment(spec: RaySpec, rank: int, port: int) -> dict[str, str]:
@@ -193,98 +222,6 @@ def worker_environment(spec: RaySpec, rank: int, port: int) -> dict[str, str]:
     if not spec.gpus_per_worker:
         environment["CUDA_VISIBLE_DEVICES"] = ""
     return environment
-
-
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint in `folder`, if there is one."""
-    complete = sorted(folder.glob(f"{_PREFIX}*")) if folder.is_dir() else []
-    return complete[-1] if complete else None
-
-
-def _index(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix(_PREFIX))
-
-
-class _Reports:
-    """`ray.train.report` and `get_checkpoint` for a worker of a local group."""
-
-    @staticmethod
-    def install(folder: Path, on_report: Callable[[Mapping[str, float], int], None]) -> None:
-        """Put ourselves in the place of local mode's bookkeeping, in this process."""
-        from ray.train import Checkpoint
-        from ray.train.v2._internal.execution import train_fn_utils as ray_train
-
-        base = ray_train.get_train_fn_utils()
-        latest = latest_checkpoint(folder)
-
-        class Reporting(ray_train.LocalTrainFnUtils):  # type: ignore[misc]
-            next_index = _index(latest) + 1 if latest else 0
-
-            def report(self, metrics: Any, checkpoint: Any = None, *args: Any, **kw: Any) -> None:
-                super().report(metrics, checkpoint, *args, **kw)
-                rank, index = self._context.get_world_rank(), self.next_index
-                self.next_index += 1
-                if checkpoint is not None:
-                    with checkpoint.as_directory() as source:
-                        shutil.copytree(source, folder / f".{index:06}", dirs_exist_ok=True)
-                _barrier()
-                if rank == 0:
-                    _commit(folder, index)
-                    on_report(_numbers(metrics), index)
-                _barrier()
-                self._last_checkpoint = self.get_checkpoint()
-
-            def get_checkpoint(self) -> Any:
-                newest = latest_checkpoint(folder)
-                return Checkpoint.from_directory(str(newest)) if newest else None
-
-            def is_distributed(self) -> bool:
-                return bool(self._context.get_world_size() > 1)
-
-            def barrier(self) -> None:
-                _barrier()
-
-            def broadcast_from_rank_zero(self, data: Any) -> Any:
-                return _broadcast(data)
-
-        ours = Reporting.__new__(Reporting)
-        ours.__dict__.update(base.__dict__)
-        ray_train.set_train_fn_utils(ours)
-
-
-def _commit(folder: Path, index: int) -> None:
-    """Make the checkpoint of `index` the latest, if there is one, and drop what is older."""
-    pending = folder / f".{index:06}"
-    if not pending.is_dir():
-        return
-    pending.rename(folder / f"{_PREFIX}{index:06}")
-    for old in sorted(folder.glob(f"{_PREFIX}*"))[:-1]:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        key: float(value)
-        for key, value in metrics.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-
-
-def _barrier() -> None:
-    import torch.distributed as dist
-
-    if dist.is_initialized():
-        dist.barrier()
-
-
-def _broadcast(data: Any) -> Any:
-    import torch.distributed as dist
-
-    if not dist.is_initialized():
-        return data
-    box = [data]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
 
 
 def _free_port() -> int:

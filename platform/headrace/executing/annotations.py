@@ -30,6 +30,14 @@ def resolved_signature(function: Callable[..., Any], *, session: bool) -> inspec
     returned = signature.return_annotation
     if isinstance(returned, str):
         returned = _evaluated(function, "the return value", returned)
+    if hasattr(returned, "_fields"):
+        # KFP reads a named tuple's fields straight from the class, where a module that
+        # postpones annotations has left texts.
+        for name, annotation in returned.__annotations__.items():
+            text = getattr(annotation, "__forward_arg__", annotation)
+            if isinstance(text, str):
+                what = f"the field {name!r} of what it returns"
+                returned.__annotations__[name] = _evaluated(function, what, text)
     return signature.replace(
         parameters=resolved,
         return_annotation=inspect.Signature.empty if returned is None else returned,

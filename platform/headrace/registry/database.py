@@ -192,10 +192,12 @@ def sqlite_problem(error: BaseException, path: Path) -> EnvironmentProblem:
             where=str(path),
             hint="make room on the disk (headrace clean), then run again; nothing was lost",
         )
+    damaged = name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
     return EnvironmentProblem(
         f"MLflow's database cannot be read: {error}.",
         where=str(path),
-        hint=_backup_hint(path) or "put the file aside and run again; a new one is made",
+        hint=_backup_hint(path)
+        or ("put the file aside and run again; a new one is made" if damaged else "headrace doctor"),
     )
 
 

@@ -16,6 +16,7 @@ from headrace.registry.catalog import find_alias
 from headrace.registry.predicting import LoadedModel
 from headrace.registry.scores import Prediction, Task, figures, is_probability
 from headrace.registry.tables import read_table
+from headrace.registry.tracking import as_default
 
 CHAMPION = "champion"
 
@@ -98,7 +99,8 @@ def evaluate_model(
     if version is not None:
         # Whatever is wrong with the champion, it must not stop its successor.
         try:
-            champion = LoadedModel(f"models:/{name}/{version}")
+            with as_default(tracking_uri):
+                champion = LoadedModel(f"models:/{name}/{version}")
             contenders.append(
                 _measure(champion, CHAMPION, f"{alias} (version {version})", task, features, truth)
             )
@@ -129,9 +131,7 @@ def _measure(
     features: pd.DataFrame,
     truth: NDArray[Any],
 ) -> Contender:
-    wanted = model.columns
-    rows = features if wanted is None else features[[one for one in wanted if one in features]]
-    return _contender(key, label, model.predict(task, rows, truth), task, truth)
+    return _contender(key, label, model.predict(task, features, truth), task, truth)
 
 
 def _contender(

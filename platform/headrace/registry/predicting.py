@@ -51,7 +51,7 @@ class LoadedModel:
         return [str(name) for name in self._inputs.required_input_names()]
 
     def predict(self, task: Task, rows: pd.DataFrame, truth: NDArray[Any]) -> Prediction:
-        """Its prediction for `rows`, which hold its columns and no other.
+        """Its prediction for `rows`, of which it sees the columns that it takes.
 
         Args:
             task: What its answers mean.
@@ -67,6 +67,8 @@ class LoadedModel:
                 f"The data has no column {', '.join(map(repr, missing))}, which the model takes.",
                 hint=did_you_mean(missing[0], [str(name) for name in rows.columns]),
             )
+        if self.columns is not None:
+            rows = rows[[one for one in self.columns if one in rows]]
         probabilities = self._class_probabilities(task, rows)
         answer = self._model.predict(self._as_input(rows)) if probabilities is None else None
         return as_prediction(task, answer if probabilities is None else probabilities, truth)
@@ -89,8 +91,7 @@ class LoadedModel:
         raw = self._model.get_raw_model()
         if not hasattr(raw, "predict_proba"):
             return None
-        given = self._as_input(rows[self.columns] if self.columns else rows)
-        return pd.DataFrame(raw.predict_proba(given), columns=raw.classes_)
+        return pd.DataFrame(raw.predict_proba(self._as_input(rows)), columns=raw.classes_)
 
 
 def check_model_folder(folder: Path) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)")
+_ALIAS = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
+_VERSION_LIKE = re.compile(r"latest|v\d+", re.IGNORECASE)
 _SAME_DATA = "measured on the same data"
 _OWN_DATA = "measured when it was registered"
 
@@ -47,6 +49,7 @@ def promote_version(version: str, *, alias: str, gate: str, context: Context) ->
             f"A version was expected, as models:/NAME/VERSION, and not {version!r}.",
             hint="hand on register's output: version=registered.outputs['version']",
         )
+    check_alias(alias)
     name = match["name"]
     number, _ = catalog.resolve(context.tracking_uri, name, match["version"])
     client = connect(context.tracking_uri)
@@ -59,6 +62,19 @@ def promote_version(version: str, *, alias: str, gate: str, context: Context) ->
     if not decision.promoted:
         raise _gate_failed(decision)
     return decision
+
+
+def check_alias(alias: str) -> None:
+    """See that `alias` can be one.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if not _ALIAS.fullmatch(alias) or _VERSION_LIKE.fullmatch(alias):
+        raise UsageError(
+            f"An alias cannot be called {alias!r}.",
+            hint="begin with a letter; 'latest' and names like 'v3' mean versions already",
+        )
 
 
 def _decide(

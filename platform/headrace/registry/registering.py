@@ -18,13 +18,12 @@ from headrace.registry.kinds import ModelKind, difference, parse_kind, read_kind
 from headrace.registry.lineage import Lineage, trace
 from headrace.registry.predicting import check_model_folder
 from headrace.registry.scores import task_of
-from headrace.registry.tracking import connect, database_of, foreign_errors
+from headrace.registry.tracking import as_default, connect, database_of, foreign_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import RegisteredModel
 
-_PROMPT_TAG = "mlflow.prompt.is_prompt"
 _LOCK_SECONDS = 120.0
 
 
@@ -77,10 +76,11 @@ def register_model(
     digest = model_digest(folder)
     client = connect(context.tracking_uri)
     runs = context.recorded_runs(lineage.step)
-    with foreign_errors(f"register {name}", context.tracking_uri), registry_lock(context):
+    uri = context.tracking_uri
+    with foreign_errors(f"register {name}", uri), registry_lock(context), as_default(uri):
         model = catalog.find_model(client, name)
         if model is None:
-            client.create_registered_model(name)
+            _create_name(client, name)
         else:
             _check_kind(client, model, kind)
             for one in catalog.mlflow_versions(client, name):
@@ -117,11 +117,21 @@ def _numbers(values: Mapping[str, object]) -> dict[str, float]:
     return {name: float(one) for name, one in values.items() if isinstance(one, int | float)}
 
 
-def _check_kind(client: MlflowClient, model: RegisteredModel, kind: ModelKind) -> None:
-    if model.tags.get(_PROMPT_TAG) == "true":
+def _create_name(client: MlflowClient, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        # No model, and yet in use: MLflow keeps prompts under the same names.
         raise UsageError(
-            f"The name {model.name!r} is in use for a prompt.", hint="register under another name"
-        )
+            f"The name {name!r} is in use for a prompt.", hint="register under another name"
+        ) from error
+
+
+def _check_kind(client: MlflowClient, model: RegisteredModel, kind: ModelKind) -> None:
     versions = catalog.mlflow_versions(client, model.name)
     if not versions:
         return
@@ -189,11 +199,11 @@ def _create_version(
     client.finalize_logged_model(logged.model_id, "READY")
     made = client.create_model_version(
         name,
-        source=logged.artifact_location,
+        source=f"models:/{logged.model_id}",
         run_id=run_id,
         tags=tags,
         description=_description(lineage),
-        model_id=logged.model_id if run_id else None,
+        model_id=logged.model_id,
     )
     return int(made.version)
 

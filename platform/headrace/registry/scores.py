@@ -64,7 +64,7 @@ def parse_task(task: str) -> Task:
         return Task(task)
     except ValueError:
         raise UsageError(
-            f"There is no task {task!r} to evaluate.", hint=did_you_mean(task, list(Task))
+            f"There is no task {task!r} to evaluate.", hint=did_you_mean(task, [str(one) for one in Task])
         ) from None
 
 

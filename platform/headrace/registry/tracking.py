@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQLITE = "sqlite:///"
+_URI_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 # MLflow's words for "you asked for something that isn't there or cannot be".
 _MISTAKES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE")
 
@@ -60,6 +61,25 @@ def database_of(tracking_uri: str) -> Path | None:
 
 
 @contextmanager
+def as_default(tracking_uri: str) -> Iterator[None]:
+    """Have MLflow's own functions, which ask no client, work on `tracking_uri`.
+
+    Through the environment, which holds the same within a step anyway: `mlflow.set_tracking_uri`
+    would last, and would write into the environment too.
+    """
+    before = {name: os.environ.get(name) for name in _URI_VARIABLES}
+    os.environ.update(dict.fromkeys(_URI_VARIABLES, tracking_uri))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
 def foreign_errors(doing: str, tracking_uri: str) -> Iterator[None]:
     """Turn whatever MLflow raises inside into ours.
 
@@ -88,7 +108,9 @@ def _translate(error: Exception, doing: str, tracking_uri: str) -> HeadraceError
     database = database_of(tracking_uri)
     where = str(database or tracking_uri)
     for cause in causes:
-        if isinstance(cause, sqlite3.Error) and database is not None:
+        # Broken constraints and wrong SQL are MLflow's affair, not the file's.
+        of_the_file = isinstance(cause, sqlite3.OperationalError) or type(cause) is sqlite3.Error
+        if (of_the_file or type(cause) is sqlite3.DatabaseError) and database is not None:
             return sqlite_problem(cause, database)
         if isinstance(cause, OSError):
             return EnvironmentProblem(

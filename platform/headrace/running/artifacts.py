@@ -123,8 +123,6 @@ def write_atomically(path: Path, value: Any) -> None:
     try:
         with os.fdopen(handle, "w") as out:
             json.dump(value, out)
-            out.flush()
-            os.fsync(out.fileno())
         os.replace(pending, path)
     except BaseException:
         Path(pending).unlink(missing_ok=True)

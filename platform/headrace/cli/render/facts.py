@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -29,12 +29,13 @@ def facts_table(facts: Sequence[Fact]) -> Table:
     return table
 
 
-def facts(found: Outcomes, *, logs: Path) -> list[Fact]:
+def facts(found: Outcomes, *, logs: Path, answering: Collection[str]) -> list[Fact]:
     """Everything worth telling besides the steps.
 
     Args:
         found: What the run achieved.
         logs: The folder of its logs, as it should be shown.
+        answering: The endpoints that run now.
     """
     lines: list[Fact] = []
     # An evaluation says it all; a loop's figures stand in its steps' lines.
@@ -48,7 +49,10 @@ def facts(found: Outcomes, *, logs: Path) -> list[Fact]:
     for made in found.decisions:
         lines += _gate_facts(made)
     for opened in found.endpoints:
-        lines.append(("endpoint", Text(opened.url, style="bold")))
+        text = Text(opened.url, style="bold")
+        if opened.url not in answering:
+            text = Text(f"{opened.url} was stopped: headrace serve {opened.model}", style="dim")
+        lines.append(("endpoint", text))
     lines.append(("MLflow", Text("headrace ui")))
     lines.append(("logs", Text(str(logs))))
     return lines
@@ -89,5 +93,7 @@ def decision_effect(made: Decision) -> str:
     """What became of the alias."""
     if not made.promoted:
         return f"{made.alias} stays where it is"
+    if made.model.endswith(f"/{made.champion}"):
+        return f"{made.model} was {made.alias} already"
     before = f", after version {made.champion}" if made.champion is not None else ""
     return f"{made.model} is {made.alias} now{before}"

@@ -28,6 +28,8 @@ class Row:
     """How long it took, or has been at work."""
     text: str = ""
     """What there is to say of it."""
+    steps: int = 1
+    """How many steps it stands for."""
 
 
 def rows(view: RunView, *, now: float, room: int | None = None) -> list[Row]:
@@ -82,19 +84,23 @@ def _cut(lines: list[Row], room: int) -> list[Row]:
     tail: list[Row] = []
     if waiting:
         keep = max(0, room - len(lines) - 1)
-        tail = [*waiting[:keep], Row(state=State.PENDING, name=f"… {len(waiting) - keep} more")]
+        tail = [*waiting[:keep], Row(state=State.PENDING, name=f"… {_steps(waiting[keep:])} more")]
     over = len(lines) + len(tail) - room
     if over <= 0:
         return [*lines, *tail]
     quiet = [line for line in lines if line.state.done and line.state is not State.FAILED]
     dropped = quiet[: over + 1]
     kept = [line for line in lines if line not in dropped]
-    head = [Row(state=State.SUCCEEDED, name=f"… {len(dropped)} more")] if dropped else []
+    head = [Row(state=State.SUCCEEDED, name=f"… {_steps(dropped)} more")] if dropped else []
     space = room - len(head) - len(tail)
     if len(kept) > space:
-        more = Row(state=State.RUNNING, name=f"… {len(kept) - space + 1} more")
+        more = Row(state=State.RUNNING, name=f"… {_steps(kept[space - 1 :])} more")
         kept = [*kept[: space - 1], more]
     return [*head, *kept, *tail]
+
+
+def _steps(lines: Sequence[Row]) -> int:
+    return sum(line.steps for line in lines)
 
 
 def step_row(step: StepView, *, now: float) -> Row:
@@ -185,6 +191,7 @@ def group_row(steps: Sequence[StepView], *, now: float) -> Row:
         engine=steps[0].engine,
         time=time,
         text=" · ".join(parts),
+        steps=len(steps),
     )
 
 

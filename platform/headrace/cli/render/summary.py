@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +32,16 @@ class Surroundings:
     """Unix seconds, for a run that is still at work."""
     height: int | None = None
     """Lines of the screen that it has to fit; None where nothing limits it."""
+    answering: Collection[str] = ()
+    """The endpoints of the run that can be asked now."""
     calls: Sequence[str] = ()
-    """Lines to paste that ask the run's endpoint for a prediction."""
+    """Lines to paste that ask one of them for a prediction."""
 
 
 def summary(view: RunView, around: Surroundings) -> RenderableType:
     """The whole summary; steps make room where the screen is small."""
-    below = facts(outcomes(view), logs=around.folder / "logs")
+    logs = around.folder / "logs"
+    below = facts(outcomes(view), logs=logs, answering=around.answering)
     trouble = failure_lines(view, folder=around.folder)
     if again := next_line(view):
         below.append(("again", Text(again)))

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 @click.option(
     "--from", "from_step", metavar="STEP", help="Run this step and all behind it; reuse the rest."
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Steps side by side.  [default: cores]")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Steps side by side.  [default: 8, or one per core]"
+)
 @click.option("--quiet", "-q", is_flag=True, help="No progress, and one line at the end.")
 @home_option
 @json_option

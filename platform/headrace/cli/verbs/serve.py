@@ -43,18 +43,16 @@ def command(model: str | None, port: int, home: Home, as_json: bool) -> int:
     if model is None:
         return _list(home, as_json=as_json)
     name, alias, version = parse_model(model)
+    from headrace.cli.console import waiting
+    from headrace.registry.catalog import resolve
     from headrace.registry.database import prepare
     from headrace.serving.local import start
 
     home.ensure()
     prepare(home.database, artifacts=home.mlartifacts)
-    if not version:
-        from headrace.registry.loading import resolve_alias
-
-        version, uri = resolve_alias(home.tracking_uri, name, alias)
-    else:
-        uri = f"models:/{name}/{version}"
-    record = start(home, name, uri, version, alias, port)
+    with waiting(f"starting the server of {name}"):
+        number, uri = resolve(home.tracking_uri, name, version or alias)
+        record = start(home, name, uri, str(number), alias, port)
     _tell(record, home, as_json=as_json)
     return 0
 

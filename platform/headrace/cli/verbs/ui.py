@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -36,6 +37,8 @@ def command(port: int | None, home: Home) -> int:
     """
     from headrace.registry.database import prepare
 
+    if find_spec("mlflow") is None:
+        raise EnvironmentProblem("mlflow is not installed.", hint="uv sync --extra mlflow")
     chosen = choose_port(port, default=DEFAULT_PORT, verb="headrace ui")
     home.ensure()
     prepare(home.database, artifacts=home.mlartifacts)

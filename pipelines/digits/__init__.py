@@ -1,0 +1,1 @@
+"""digits: which of ten digits a handwriting of 8 by 8 pixels shows."""
