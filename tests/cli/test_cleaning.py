@@ -121,7 +121,7 @@ def test_the_run_behind_an_alias_stays_and_another_versions_is_told(home, result
     assert kept(plan, home) == {"runs/r2": "it made delays/2, which is champion"}
     assert ("run", "runs/r1") in names(plan, home)
     assert plan.notes[1] == (
-        "delays/1 stay in the registry and can be served, but lead back to data that is gone."
+        "delays/1 stays in the registry, but the data it came from will be gone."
     )
 
 
@@ -162,6 +162,7 @@ def test_a_dry_run_shows_and_removes_nothing(headrace, home, result, run):
         "1 cache entry",
         "1 result",
         "1 run",
+        "",
         "1 result can no longer be reused: its step will run again.",
         "MLflow keeps its own record of the runs: headrace ui.",
         said.lines[-1],

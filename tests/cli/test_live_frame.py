@@ -29,7 +29,7 @@ def test_steps_at_work_show_their_latest_figures(drawn, flights_at_work):
         ○ promote   headrace
         ○ serve     headrace
 
-        0:45 · 1 of 6 steps · logs: headrace logs latest -f · Ctrl-C stops it
+        0:45 · 1 of 6 steps · Ctrl-C stops it · logs: headrace logs latest -f
     """)
 
 
@@ -92,7 +92,7 @@ def test_loops_give_way_first_then_what_is_to_come_then_what_is_done(drawn, reco
         ○ after-2   python
         ○ … 5 more
 
-        0:20 · 10 of 23 steps · logs: headrace logs latest -f · Ctrl-C stops it
+        0:20 · 10 of 23 steps · Ctrl-C stops it · logs: headrace logs latest -f
     """)
     assert drawn(frame(view, now=START + 20, height=9)) == text("""
         ⠋ wide  run flights-20261124-081500-7c1e
@@ -102,7 +102,7 @@ def test_loops_give_way_first_then_what_is_to_come_then_what_is_done(drawn, reco
         ✘ train[*]  ray      0:10  3 of 9 done · 5 running · 1 failed
         ○ … 8 more
 
-        0:20 · 10 of 23 steps · logs: headrace logs latest -f · Ctrl-C stops it
+        0:20 · 10 of 23 steps · Ctrl-C stops it · logs: headrace logs latest -f
     """)
 
 

@@ -140,7 +140,9 @@ def test_where_nothing_has_run_the_list_says_how_to_begin(headrace, tmp_path):
 
 def test_another_home_can_be_named(headrace, three, tmp_path):
     (tmp_path / ".headrace").rename(tmp_path / "elsewhere")
-    assert headrace("runs", "--home", "elsewhere", "latest").code == 0
+    said = headrace("runs", "--home", "elsewhere", "latest")
+    assert said.code == 0
+    assert "MLflow    headrace ui --home elsewhere" in said.lines
 
 
 @pytest.fixture

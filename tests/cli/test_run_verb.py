@@ -105,7 +105,7 @@ def test_a_step_that_raises_ends_with_1_and_the_users_own_lines(headrace_in):
     assert code == 1
     assert '  File "tiny/steps.py", line ' in out
     assert '    raise KeyError("dep_dela")' in out
-    assert "again     headrace run pipelines/tiny  continues after 1 complete step" in out
+    assert "again     the same command continues after 1 complete step" in out
 
 
 def test_quiet_says_one_line_when_all_goes_well(headrace_in):
@@ -139,7 +139,7 @@ def test_ctrl_c_cancels_and_ends_with_130(headrace_in):
     code, out, _ = finished(process)
     assert code == 130
     assert "■ second  python" in out
-    assert "again     headrace run pipelines/tiny  continues after 1 complete step" in out
+    assert "again     the same command continues after 1 complete step" in out
 
 
 def test_a_compiled_pipeline_is_the_same_each_time(headrace_in, project):

@@ -139,7 +139,7 @@ def test_a_failed_step_shows_the_users_own_lines_and_the_way_on(picture, flights
 
         MLflow    headrace ui
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
-        again     headrace run pipelines/flights  continues after 1 complete step
+        again     the same command continues after 1 complete step
     """)
 
 
@@ -167,7 +167,6 @@ def test_of_many_failed_steps_the_first_are_told_in_full(picture, recorded):
 
         MLflow    headrace ui
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
-        again     headrace run pipelines/digits
     """)
 
 
@@ -224,8 +223,7 @@ def test_a_cancelled_run_says_how_to_go_on(picture, flights_at_work):
 
         MLflow    headrace ui
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
-        again     headrace run pipelines/flights  continues after 1 complete
-                  step
+        again     the same command continues after 1 complete step
     """)
 
 
@@ -245,5 +243,5 @@ def test_a_killed_run_says_what_became_of_it(picture, flights_at_work):
 
         MLflow    headrace ui
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
-        again     headrace run pipelines/flights  continues after 1 complete step
+        again     the same command continues after 1 complete step
     """)

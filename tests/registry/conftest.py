@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from headrace.registry import database
 from headrace.sites.home import Home
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from headrace.registry.digests import model_digest
 
 
-def model(folder: Path, *, time: str = "now", flavor: str = "sklearn", weights: bytes = b"1") -> str:
+def model(
+    folder: Path, *, time: str = "now", flavor: str = "sklearn", weights: bytes = b"1"
+) -> str:
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "MLmodel").write_text(
         f"flavors: {flavor}\nutc_time_created: {time}\nmodel_uuid: id-{time}\nrun_id: {time}\n"

@@ -38,7 +38,14 @@ def test_any_name_is_made_one_that_mlflow_takes(name: str) -> None:
 
 
 def test_parameters_are_text_and_no_longer_than_mlflow_takes() -> None:
-    values = {"epochs": 5, "rate": 0.1, "name": "a b", "on": True, "many": [1, 2], "long": "x" * 9000}
+    values = {
+        "epochs": 5,
+        "rate": 0.1,
+        "name": "a b",
+        "on": True,
+        "many": [1, 2],
+        "long": "x" * 9000,
+    }
     assert entities.parameters(values) == {
         "epochs": "5",
         "rate": "0.1",

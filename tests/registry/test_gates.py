@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from headrace.core.errors import UsageError
-from headrace.registry.gates import Decision, decide
 from hypothesis import given
 from hypothesis import strategies as st
+
+from headrace.core.errors import UsageError
+from headrace.registry.gates import Decision, decide
 
 FIGURES = {"auc": 0.712, "ece": 0.04, "champion.auc": 0.731, "carrier.auc": 0.61}
 OWN = {name: value for name, value in FIGURES.items() if not name.startswith("champion.")}

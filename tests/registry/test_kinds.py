@@ -18,7 +18,9 @@ IMAGES = ModelKind(shapes=((-1, 1, 8, 8),))
     "new",
     [
         FLIGHTS,
-        ModelKind(columns=(*FLIGHTS.columns, "wind", "rain", "snow", "age", "seats"), task="binary"),
+        ModelKind(
+            columns=(*FLIGHTS.columns, "wind", "rain", "snow", "age", "seats"), task="binary"
+        ),
         ModelKind(columns=("hour", "carrier", "wind", "rain")),
         ModelKind(task="binary"),
         ModelKind(),
@@ -70,9 +72,7 @@ def test_a_kind_is_kept_as_text() -> None:
 def test_a_kind_is_read_from_a_models_description(tmp_path: Path) -> None:
     inputs = '[{"type": "long", "name": "hour"}, {"type": "string", "name": "carrier"}]'
     (tmp_path / "MLmodel").write_text(yaml.safe_dump({"signature": {"inputs": inputs}}))
-    assert read_kind(tmp_path, Task.BINARY) == ModelKind(
-        columns=("hour", "carrier"), task="binary"
-    )
+    assert read_kind(tmp_path, Task.BINARY) == ModelKind(columns=("hour", "carrier"), task="binary")
     inputs = '[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 1, 8, 8]}}]'
     (tmp_path / "MLmodel").write_text(yaml.safe_dump({"signature": {"inputs": inputs}}))
     assert read_kind(tmp_path, None) == IMAGES

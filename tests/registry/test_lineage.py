@@ -54,9 +54,7 @@ def test_a_model_leads_back_to_code_steps_data_and_figures(flights: Any, uri: st
             DatasetSource(
                 name="raw", uri="s3://lake/flights", digest=digests["raw"], step="import"
             ),
-            DatasetSource(
-                name="table", uri="/art/table", digest=digests["table"], step="features"
-            ),
+            DatasetSource(name="table", uri="/art/table", digest=digests["table"], step="features"),
         ),
         metrics={"loss": 0.4, "auc": 0.7},
     )

@@ -36,9 +36,7 @@ def test_probabilities_of_two_outcomes_come_in_many_shapes(answer: Any) -> None:
     assert found.note == ""
 
 
-@pytest.mark.parametrize(
-    "answer", [np.array([-2.0, 2.0]), np.array([[1.0, -1.0], [-1.0, 1.0]])]
-)
+@pytest.mark.parametrize("answer", [np.array([-2.0, 2.0]), np.array([[1.0, -1.0], [-1.0, 1.0]])])
 def test_logits_become_probabilities_and_that_is_said(answer: Any) -> None:
     found = as_prediction(Task.BINARY, answer, TWO)
     assert found.scores == pytest.approx([0.119203, 0.880797], abs=1e-6)

@@ -118,9 +118,7 @@ def test_a_version_that_holds_the_alias_keeps_it_and_nothing_is_added(
     assert len(catalog.history(ready.tracking_uri, "delays")) == 1
 
 
-def test_each_alias_has_a_champion_of_its_own(
-    ready: Home, register: Callable[..., str]
-) -> None:
+def test_each_alias_has_a_champion_of_its_own(ready: Home, register: Callable[..., str]) -> None:
     first, second = register(auc=0.7), register(auc=0.6)
     steps.promote(first)
     steps.promote(second, alias="candidate")

@@ -70,10 +70,8 @@ def test_a_killed_runner_leaves_a_run_recorded_as_killed(
     run.step("features")
     run.done("features")
     run.step("train")
-    if how == "pipe":
-        process = start("--alive-fd", str(reading), pass_fds=[reading])
-    else:
-        process = start()
+    pipe = ["--alive-fd", str(reading)] if how == "pipe" else []
+    process = start(*pipe, pass_fds=[reading] if pipe else [])
     os.close(reading)
     file = run.folder / "mlflow.json"
     wait_for(lambda: file.exists() and "train" in file.read_text())

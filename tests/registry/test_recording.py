@@ -66,9 +66,7 @@ def full_run(run: Any) -> Any:
     run.step("loop/0/train", name="train[0]", parameters={"rate": 0.1}, inputs={"table": [table]})
     for epoch in range(3):
         run.add("step_metric", step="loop/0/train", metrics={"loss": 1.0 - epoch / 4}, index=epoch)
-    run.done(
-        "loop/0/train", name="train[0]", metrics={"auc": 0.7, "loss": 0.4}, outputs=outputs
-    )
+    run.done("loop/0/train", name="train[0]", metrics={"auc": 0.7, "loss": 0.4}, outputs=outputs)
     run.done("serve", "skipped")
     run.end(outputs={"version": "models:/flight-delays/1"})
     return run
@@ -85,7 +83,9 @@ def test_a_run_is_a_parent_with_a_child_for_each_step(ready: Home, run: Any) -> 
     assert parent.data.params == {"epochs": "5", "source": "all"}
     assert parent.data.metrics == {"train/0/auc": 0.7, "train/0/loss": 0.4}
     tags = parent.data.tags
-    assert {name: tags[name] for name in tags if not name.startswith(("headrace.host", "mlflow.u"))} == {
+    assert {
+        name: tags[name] for name in tags if not name.startswith(("headrace.host", "mlflow.u"))
+    } == {
         "headrace.run": "run-1",
         "headrace.state": "succeeded",
         "headrace.pipeline": "flights",
@@ -102,9 +102,7 @@ def test_a_run_is_a_parent_with_a_child_for_each_step(ready: Home, run: Any) -> 
     }
 
 
-def test_a_step_has_parameters_live_and_final_metrics_data_and_plots(
-    ready: Home, run: Any
-) -> None:
+def test_a_step_has_parameters_live_and_final_metrics_data_and_plots(ready: Home, run: Any) -> None:
     assert record(full_run(run).folder)
     runs = Runs(ready)
     train = runs.of["loop/0/train"]

@@ -29,9 +29,7 @@ def model(tmp_path: Path, save_model: Callable[..., Path]) -> Model:
     return Model(uri=str(save_model(tmp_path / "model", COLUMNS)))
 
 
-def test_the_first_model_of_a_name_is_version_1(
-    model: Model, step_of: Callable[..., Home]
-) -> None:
+def test_the_first_model_of_a_name_is_version_1(model: Model, step_of: Callable[..., Home]) -> None:
     home = step_of()
     assert steps.register(model, "flight-delays") == ("models:/flight-delays/1",)
     (version,) = catalog.versions(home.tracking_uri, "flight-delays")
@@ -115,7 +113,10 @@ def test_a_version_leads_back_to_run_code_data_and_figures(
     client = tracking.connect(home.tracking_uri)
     version = client.get_model_version("flight-delays", "1")
     assert version.description == "Made by the step `train` of the run `run-1` of flights."
-    assert client.get_logged_model(version.model_id).source_run_id == recorded["steps"]["train"]
+    logged = client.get_logged_model(version.source.removeprefix("models:/"))
+    assert logged.source_run_id == recorded["steps"]["train"]
+    (output,) = client.get_run(recorded["steps"]["train"]).outputs.model_outputs
+    assert output.model_id == logged.model_id
 
 
 def test_two_runs_that_register_the_same_model_at_once_get_one_version(
@@ -158,9 +159,7 @@ def test_a_model_that_somebody_registered_by_hand_is_compared_too(
         steps.register(model, "by-hand")
 
 
-def test_a_name_in_use_by_a_prompt_is_an_error(
-    step_of: Callable[..., Home], model: Model
-) -> None:
+def test_a_name_in_use_by_a_prompt_is_an_error(step_of: Callable[..., Home], model: Model) -> None:
     import mlflow
 
     step_of()

@@ -19,7 +19,7 @@ from headrace.serving.inference import NAME_OF, read_infer
 from headrace.serving.invocations import read_invocation
 from headrace.serving.refusal import Refusal
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 
 SIGNATURES = {
     "columns": Signature(

@@ -45,3 +45,8 @@ def shown(path: Path) -> Path:
         return path.relative_to(Path.cwd())
     except ValueError:
         return path
+
+
+def home_words(home: Home) -> str:
+    """What a command typed here needs to find this home: ` --home DIR`, or nothing."""
+    return "" if find_home(Path.cwd()) == home else f" --home {shown(home.root)}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from headrace.cli.console import show
-from headrace.cli.options import shown
+from headrace.cli.options import home_words, shown
 from headrace.cli.outcomes import outcomes
 from headrace.cli.progress import RunView, fold
 from headrace.cli.render.summary import Surroundings, summary
@@ -47,6 +47,7 @@ def surroundings(view: RunView, home: Home, *, height: int | None) -> Surroundin
         folder=shown(home.run(view.run)),
         now=time.time(),
         height=height,
+        home_words=home_words(home),
         answering=[one.endpoint for one in servers],
         calls=[line for one in servers[:1] for line in call_lines(one)],
     )

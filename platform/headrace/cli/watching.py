@@ -66,8 +66,9 @@ class PlainLines(Silent):
 class LiveDisplay(Silent):
     """Draws the run several times a second, and wipes the picture at the end."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, home_words: str) -> None:
         super().__init__()
+        self._home_words = home_words
         self._live = Live(
             self, console=console, refresh_per_second=_FRAMES_PER_SECOND, transient=True
         )
@@ -85,11 +86,21 @@ class LiveDisplay(Silent):
         self._live.stop()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield frame(self.view, now=time.time(), height=console.size.height)
+        yield frame(
+            self.view,
+            now=time.time(),
+            height=console.size.height,
+            home_words=self._home_words,
+        )
 
 
-def watcher(console: Console | None) -> Watcher:
-    """The listener that suits a console: live on a terminal, lines elsewhere, none for None."""
+def watcher(console: Console | None, *, home_words: str = "") -> Watcher:
+    """The listener that suits a console: live on a terminal, lines elsewhere, none for None.
+
+    Args:
+        console: Where to draw.
+        home_words: What to put behind a command so that it finds the run's home.
+    """
     if console is None:
         return Silent()
-    return LiveDisplay(console) if console.is_terminal else PlainLines(console)
+    return LiveDisplay(console, home_words) if console.is_terminal else PlainLines(console)

@@ -10,25 +10,21 @@ runs, MLflow's pages and a model server read while one of them writes.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
 
 from headrace.core.errors import EnvironmentProblem
-from headrace.registry.holders import holders
+from headrace.registry.locking import WAIT_SECONDS, locked
 from headrace.registry.revisions import Revisions, installed_revisions
+from headrace.registry.sqlite_errors import backup_hint, translated
 
 SCHEMA = Path(__file__).with_name("schema.sql")
-WAIT_SECONDS = 10.0
 _MAGIC = b"SQLite format 3\0"
-_POLL_SECONDS = 0.02
 
 
 class Condition(StrEnum):
@@ -128,88 +124,6 @@ def prepare(path: Path, *, artifacts: Path, wait: float = WAIT_SECONDS) -> Prepa
         return Preparation(path=path, created=False, backup=backup)
 
 
-@contextmanager
-def locked(lock: Path, *, wait: float = WAIT_SECONDS, what: Path | None = None) -> Iterator[None]:
-    """Hold the lock file `lock` alone among all processes.
-
-    Args:
-        lock: The file; it stays where it is afterwards.
-        wait: Seconds to wait for its holder.
-        what: What the lock stands for, to be named in the error.
-
-    Raises:
-        EnvironmentProblem: Held by another process for longer than `wait`.
-    """
-    until = time.monotonic() + wait
-    with _lock_file(lock) as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise _locked_problem(lock, what or lock) from None
-                time.sleep(_POLL_SECONDS)
-        yield
-
-
-def _lock_file(lock: Path) -> BinaryIO:
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        return lock.open("ab")
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"A lock file cannot be made: {error.strerror}.",
-            where=str(lock),
-            hint="make room on the disk, or choose another folder with HEADRACE_HOME",
-        ) from error
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors about the file `path` into ours."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise sqlite_problem(error, path) from error
-
-
-def sqlite_problem(error: BaseException, path: Path) -> EnvironmentProblem:
-    """What an error of SQLite's about the file `path` means, and what to do about it."""
-    name = str(getattr(error, "sqlite_errorname", ""))
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return _locked_problem(path, path)
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return EnvironmentProblem(
-            f"MLflow's database cannot be written: {error}.",
-            where=str(path),
-            hint=f"give yourself the right to write to the file and its folder {path.parent}",
-        )
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-        return EnvironmentProblem(
-            f"MLflow's database could not be written, most likely because the disk is full: "
-            f"{error}.",
-            where=str(path),
-            hint="make room on the disk (headrace clean), then run again; nothing was lost",
-        )
-    damaged = name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
-    return EnvironmentProblem(
-        f"MLflow's database cannot be read: {error}.",
-        where=str(path),
-        hint=_backup_hint(path)
-        or ("put the file aside and run again; a new one is made" if damaged else "headrace doctor"),
-    )
-
-
-def _locked_problem(file: Path, what: Path) -> EnvironmentProblem:
-    who = holders(file)
-    return EnvironmentProblem(
-        f"{what.name} is locked by {', '.join(who) if who else 'another process'}.",
-        where=str(what),
-        hint="let that process finish or stop it, then run again",
-    )
-
-
 def _check_folder(path: Path) -> None:
     folder = next(parent for parent in path.parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -234,7 +148,7 @@ def _check_file(path: Path) -> None:
         raise EnvironmentProblem(
             f"{path.name} is not a SQLite database.",
             where=str(path),
-            hint=_backup_hint(path) or "put the file aside and run again; a new one is made",
+            hint=backup_hint(path) or "put the file aside and run again; a new one is made",
         )
 
 
@@ -269,16 +183,11 @@ def _revision(connection: sqlite3.Connection, path: Path, revisions: Revisions) 
                 (
                     "upgrade MLflow (pip install --upgrade mlflow)",
                     "choose another folder (HEADRACE_HOME)",
-                    _backup_hint(path),
+                    backup_hint(path),
                 ),
             )
         ),
     )
-
-
-def _backup_hint(path: Path) -> str:
-    backups = sorted(path.parent.glob(f"{path.name}.bak-*"), key=lambda file: file.stat().st_mtime)
-    return f"go back to the backup {backups[-1]}" if backups else ""
 
 
 def _create(path: Path, artifacts: Path) -> None:
@@ -303,6 +212,12 @@ def _create(path: Path, artifacts: Path) -> None:
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(draft, path)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"MLflow's database could not be made: {error.strerror}.",
+            where=str(error.filename or path),
+            hint="make room on the disk, or choose another folder with HEADRACE_HOME",
+        ) from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -324,9 +239,6 @@ def _add_default_experiment(connection: sqlite3.Connection, artifacts: Path) -> 
 
 
 def _switch_to_wal(path: Path) -> None:
-    with closing(_open(path, 0.1)) as connection:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            # Somebody reads just now, or the file system cannot: slower, but right all the same.
-            pass
+    # Where somebody reads just now, or the file system cannot: slower, but right all the same.
+    with suppress(sqlite3.OperationalError), closing(_open(path, 0.1)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")

@@ -104,7 +104,7 @@ def evaluate_model(
             contenders.append(
                 _measure(champion, CHAMPION, f"{alias} (version {version})", task, features, truth)
             )
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             notes.append(
                 f"The {alias}, version {version} of {name}, could not be measured on this data: "
                 f"{_first_line(error)}"

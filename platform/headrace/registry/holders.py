@@ -47,7 +47,7 @@ def _openers(files: list[Path]) -> Iterator[int]:
     wanted = {str(file) for file in files}
     for descriptor in _PROC.glob("[0-9]*/fd/*"):
         try:
-            if os.readlink(descriptor) in wanted:
+            if str(descriptor.readlink()) in wanted:
                 yield int(descriptor.parts[2])
         except OSError:  # the process ended, or is another user's
             continue

@@ -22,7 +22,7 @@ class Follower:
         self._offset = 0
 
     def new(self) -> list[Event]:
-        """The events that came since the last call; a line still being written is left for later."""
+        """The events that came since the last call; a line that is half written waits."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.errors import UsageError
-from headrace.registry import catalog, database
+from headrace.registry import catalog
 from headrace.registry.attachments import local_path
 from headrace.registry.context import Context, RecordedRuns
 from headrace.registry.digests import model_digest
 from headrace.registry.kinds import ModelKind, difference, parse_kind, read_kind
 from headrace.registry.lineage import Lineage, trace
+from headrace.registry.locking import locked
 from headrace.registry.predicting import check_model_folder
 from headrace.registry.scores import task_of
 from headrace.registry.tracking import as_default, connect, database_of, foreign_errors
@@ -110,7 +111,7 @@ def registry_lock(context: Context) -> Any:
     if database_file is None:
         return nullcontext()
     lock = database_file.with_name(f"{database_file.name}.registry.lock")
-    return database.locked(lock, wait=_LOCK_SECONDS)
+    return locked(lock, wait=_LOCK_SECONDS)
 
 
 def _numbers(values: Mapping[str, object]) -> dict[str, float]:
@@ -187,6 +188,8 @@ def _create_version(
     lineage: Lineage,
     runs: RecordedRuns | None,
 ) -> int:
+    from mlflow.entities import LoggedModelOutput
+
     run_id = runs.steps.get(lineage.step) if runs else None
     logged = client.create_logged_model(
         runs.experiment_id if runs else "0", name=name, source_run_id=run_id, tags=tags
@@ -197,6 +200,8 @@ def _create_version(
         client.finalize_logged_model(logged.model_id, "FAILED")
         raise
     client.finalize_logged_model(logged.model_id, "READY")
+    if run_id:
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     made = client.create_model_version(
         name,
         source=f"models:/{logged.model_id}",

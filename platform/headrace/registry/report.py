@@ -67,7 +67,8 @@ def _table(evaluation: Evaluation) -> Iterator[str]:
         cells = "".join(_cell(one.figures.get(name), best[name]) for name in names)
         yield f"<tr><td>{escape(one.label)}</td>{cells}</tr>"
     yield "</tbody>\n</table>"
-    yield '<p class="what">&uarr; more is better, &darr; less is better; &#9733; the best of all.</p>'
+    legend = "&uarr; more is better, &darr; less is better; &#9733; the best of all."
+    yield f'<p class="what">{legend}</p>'
 
 
 def _best(evaluation: Evaluation, name: str) -> float | None:

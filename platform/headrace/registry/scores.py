@@ -64,7 +64,8 @@ def parse_task(task: str) -> Task:
         return Task(task)
     except ValueError:
         raise UsageError(
-            f"There is no task {task!r} to evaluate.", hint=did_you_mean(task, [str(one) for one in Task])
+            f"There is no task {task!r} to evaluate.",
+            hint=did_you_mean(task, [str(one) for one in Task]),
         ) from None
 
 

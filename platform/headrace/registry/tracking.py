@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from headrace.core.errors import EnvironmentProblem, HeadraceError, UsageError
-from headrace.registry.database import sqlite_problem
+from headrace.registry.sqlite_errors import sqlite_problem
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

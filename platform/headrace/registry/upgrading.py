@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from headrace.registry.database import translated
+from headrace.registry.sqlite_errors import translated
 from headrace.registry.tracking import foreign_errors
 
 

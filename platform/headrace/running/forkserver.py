@@ -30,7 +30,8 @@ MODULES = {
     "pandas": ("pandas",),
     "pyarrow": ("pyarrow.parquet",),
     "pyspark": ("pyspark.sql",),
-    "ray": ("ray.train", "ray.train.torch"),
+    # torch loads its compiler with the first optimizer, in every worker anew.
+    "ray": ("ray.train", "ray.train.torch", "torch._dynamo"),
     "scipy": ("scipy",),
     "sklearn": ("sklearn", "sklearn.metrics", "sklearn.linear_model"),
     "torch": ("torch",),

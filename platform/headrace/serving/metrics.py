@@ -10,6 +10,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 
@@ -23,6 +24,8 @@ class Metrics:
     """Counters of one server. Label values are few: endpoints and status codes, never input."""
 
     def __init__(self) -> None:
+        # When each counter began is of no use, and doubles the text.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = self.registry = CollectorRegistry()
         if sys.platform == "linux":
             ProcessCollector(registry=registry)

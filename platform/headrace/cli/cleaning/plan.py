@@ -192,10 +192,7 @@ def _notes(
     elif entries:
         yield f"{entries} results can no longer be reused: their steps will run again."
     versions = {f"{one.name}/{one.version}" for run in going.values() for one in run.versions}
-    if versions:
-        yield (
-            f"{', '.join(sorted(versions))} stay in the registry and can be served, but lead "
-            "back to data that is gone."
-        )
+    for version in sorted(versions):
+        yield f"{version} stays in the registry, but the data it came from will be gone."
     if going:
         yield "MLflow keeps its own record of the runs: headrace ui."

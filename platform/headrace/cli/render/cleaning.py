@@ -43,8 +43,9 @@ def plan_picture(
         parts.append(table)
     parts += [Text(f"stop process {one.pid} of {one.run}: {one.command}") for one in leftovers]
     parts += [Text(f"stop the server of {name}") for name in servers]
-    parts += _kept_lines(plan.kept, root)
-    parts += [Text(note, style="yellow") for note in plan.notes]
+    blocks = [_kept_lines(plan.kept, root), [Text(note, style="yellow") for note in plan.notes]]
+    for block in filter(None, blocks):
+        parts += [Text(), *block] if parts else block
     return Group(*parts)
 
 

@@ -29,13 +29,16 @@ def facts_table(facts: Sequence[Fact]) -> Table:
     return table
 
 
-def facts(found: Outcomes, *, logs: Path, answering: Collection[str]) -> list[Fact]:
+def facts(
+    found: Outcomes, *, logs: Path, answering: Collection[str], home_words: str = ""
+) -> list[Fact]:
     """Everything worth telling besides the steps.
 
     Args:
         found: What the run achieved.
         logs: The folder of its logs, as it should be shown.
         answering: The endpoints that run now.
+        home_words: What to put behind a command so that it finds the run's home.
     """
     lines: list[Fact] = []
     # An evaluation says it all; a loop's figures stand in its steps' lines.
@@ -51,9 +54,10 @@ def facts(found: Outcomes, *, logs: Path, answering: Collection[str]) -> list[Fa
     for opened in found.endpoints:
         text = Text(opened.url, style="bold")
         if opened.url not in answering:
-            text = Text(f"{opened.url} was stopped: headrace serve {opened.model}", style="dim")
+            again = f"headrace serve {opened.model}{home_words}"
+            text = Text(f"{opened.url} was stopped: {again}", style="dim")
         lines.append(("endpoint", text))
-    lines.append(("MLflow", Text("headrace ui")))
+    lines.append(("MLflow", Text(f"headrace ui{home_words}")))
     lines.append(("logs", Text(str(logs))))
     return lines
 

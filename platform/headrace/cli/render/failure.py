@@ -36,17 +36,18 @@ def stopped_at_gate(view: RunView) -> bool:
     return view.state is State.FAILED and view.exit_code == GateFailed.exit_code
 
 
-def failure_lines(view: RunView, *, folder: Path) -> list[RenderableType]:
+def failure_lines(view: RunView, *, folder: Path, home_words: str = "") -> list[RenderableType]:
     """What went wrong, a block for each of the first failed steps.
 
     Args:
         view: A run that failed, was cancelled or was killed.
         folder: The run's folder, as it should be shown.
+        home_words: What to put behind a command so that it finds the run's home.
     """
     failed = failed_steps(view)
     lines: list[RenderableType] = []
     for step in failed[:_TOLD_IN_FULL]:
-        lines += _step_block(step, view, folder)
+        lines += _step_block(step, view, folder, home_words)
     if rest := failed[_TOLD_IN_FULL:]:
         lines.append(Text(f"also failed: {', '.join(step.name for step in rest)}", style="red"))
     if view.error and not _told_already(view, failed):
@@ -54,7 +55,9 @@ def failure_lines(view: RunView, *, folder: Path) -> list[RenderableType]:
     if view.killed:
         pid = f" (process {view.pid})" if view.pid else ""
         lines.append(Text(f"The run{pid} ended without a word: it was killed, or the power went."))
-        lines.append(_labelled("try", "headrace clean stops whatever it may have left running"))
+        lines.append(
+            _labelled("try", f"headrace clean{home_words} stops whatever it may have left running")
+        )
     return lines
 
 
@@ -65,7 +68,9 @@ def _told_already(view: RunView, failed: Sequence[StepView]) -> bool:
     return view.state is State.CANCELLED or any(what in one or one in what for one in told)
 
 
-def _step_block(step: StepView, view: RunView, folder: Path) -> Iterator[RenderableType]:
+def _step_block(
+    step: StepView, view: RunView, folder: Path, home_words: str
+) -> Iterator[RenderableType]:
     if not stopped_at_gate(view):
         yield Text.assemble(
             (f"✘ {step.name}", "bold red"),
@@ -78,7 +83,7 @@ def _step_block(step: StepView, view: RunView, folder: Path) -> Iterator[Rendera
         yield from _error_block(replace(step.error, where=elsewhere))
     if step.logs and not stopped_at_gate(view):
         yield _labelled("log", f"{folder / step.logs[-1]}")
-        yield _labelled("", f"headrace logs {view.run} {step.name}")
+        yield _labelled("", f"headrace logs {view.run} {step.name}{home_words}")
 
 
 def _when(step: StepView) -> str:
@@ -119,5 +124,4 @@ def next_line(view: RunView) -> str:
     if view.state.good or view.state is State.RUNNING or stopped_at_gate(view):
         return ""
     done = sum(step.state.good for step in view.steps)
-    goes_on = f"  continues after {count(done, 'complete step')}" if done else ""
-    return f"headrace run {view.source or view.pipeline}{goes_on}"
+    return f"the same command continues after {count(done, 'complete step')}" if done else ""

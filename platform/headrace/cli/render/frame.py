@@ -17,7 +17,7 @@ _LINES_AROUND = 5
 """Heading, footer, the blank lines beside them, and the line that the cursor stands on."""
 
 
-def frame(view: RunView, *, now: float, height: int) -> RenderableType:
+def frame(view: RunView, *, now: float, height: int, home_words: str = "") -> RenderableType:
     """The run as it stands, never taller than the terminal."""
     beat = int(now * _BEATS_PER_SECOND)
     if not view.run:
@@ -30,10 +30,16 @@ def frame(view: RunView, *, now: float, height: int) -> RenderableType:
         no_wrap=True,
         overflow="ellipsis",
     )
-    return Group(head, Text(), steps_table(lines, beat=beat), Text(), footer(view, now=now))
+    return Group(
+        head,
+        Text(),
+        steps_table(lines, beat=beat),
+        Text(),
+        footer(view, now=now, home_words=home_words),
+    )
 
 
-def footer(view: RunView, *, now: float) -> Text:
+def footer(view: RunView, *, now: float, home_words: str = "") -> Text:
     """The time so far, how much is done, and where the logs are."""
     if view.state.done:
         return Text(f"{view.label}, finishing its record in MLflow", style="dim")
@@ -41,7 +47,7 @@ def footer(view: RunView, *, now: float) -> Text:
     parts = [
         clock(now - view.started),
         f"{len(view.finished)} of {total} steps",
-        "logs: headrace logs latest -f",
         "Ctrl-C stops it",
+        f"logs: headrace logs latest -f{home_words}",
     ]
     return Text(" · ".join(parts), style="dim", no_wrap=True, overflow="ellipsis")

@@ -30,6 +30,8 @@ class Surroundings:
     """The run's folder, as it should be shown."""
     now: float
     """Unix seconds, for a run that is still at work."""
+    home_words: str = ""
+    """What to put behind a command so that it finds the run's home: ` --home DIR`, or nothing."""
     height: int | None = None
     """Lines of the screen that it has to fit; None where nothing limits it."""
     answering: Collection[str] = ()
@@ -41,8 +43,9 @@ class Surroundings:
 def summary(view: RunView, around: Surroundings) -> RenderableType:
     """The whole summary; steps make room where the screen is small."""
     logs = around.folder / "logs"
-    below = facts(outcomes(view), logs=logs, answering=around.answering)
-    trouble = failure_lines(view, folder=around.folder)
+    words = around.home_words
+    below = facts(outcomes(view), logs=logs, answering=around.answering, home_words=words)
+    trouble = failure_lines(view, folder=around.folder, home_words=words)
     if again := next_line(view):
         below.append(("again", Text(again)))
     parts: list[RenderableType] = [headline(view, now=around.now), Text()]

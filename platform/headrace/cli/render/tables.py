@@ -16,6 +16,8 @@ from headrace.cli.render.quantities import clock, day_and_time, duration, moment
 from headrace.core.states import State
 from headrace.serving.records import ServerRecord
 
+_RESULT_STYLES = {State.FAILED: "red", State.CANCELLED: "yellow"}
+
 
 def plain_table(*headings: str) -> Table:
     """A table without lines: headings dim, columns apart.
@@ -43,7 +45,7 @@ def runs_table(views: Sequence[RunView]) -> Table:
             Text(day_and_time(view.started), style="dim"),
             took(view.seconds),
             Text(steps_cell(view), style="dim"),
-            cut(result_cell(view), "" if view.state.good else style(view.state)),
+            cut(result_cell(view), _RESULT_STYLES.get(view.state, "")),
         )
     return table
 

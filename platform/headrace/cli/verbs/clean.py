@@ -28,7 +28,12 @@ _DAY_SECONDS = 86400.0
         "headrace clean --all",
     )
 )
-@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Runs as old.")
+@click.option(
+    "--older-than",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Runs older than that.",
+)
 @click.option(
     "--keep", type=click.IntRange(min=0), metavar="N", help="All but each pipeline's last N runs."
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headrace.cli.options import examples, home_option, json_option
+from headrace.cli.options import examples, home_option, home_words, json_option
 from headrace.sites.home import Home
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def command(
     from headrace.cli.watching import watcher
 
     # The picture is there before the slow imports and the compiler are.
-    with watcher(_progress_console(as_json=as_json, quiet=quiet)) as watch:
+    console = _progress_console(as_json=as_json, quiet=quiet)
+    with watcher(console, home_words=home_words(home)) as watch:
         from headrace.compiling.pipeline import compile_pipeline, find_pipeline
         from headrace.running.parameters import parse_arguments
         from headrace.running.run import run_pipeline
