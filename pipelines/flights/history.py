@@ -6,7 +6,7 @@ flight reads the books at its `asked_at`, half an hour before its scheduled depa
 Nothing goes by a flight's calendar day or schedule: a flight of yesterday that lands this
 morning is unknown until it lands, one that never lands is never booked.
 
-The books are kept per slot (ten minutes, or a day for the long windows). What becomes known
+The books are kept per slot (half an hour, or a day for the long window). What becomes known
 within a slot is booked at the slot's end, and a flight reads up to the last slot that ended
 by `asked_at`: rounding only ever forgets.
 """
@@ -16,15 +16,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from flights.columns import TARGET
+from flights.journeys import NOTICE_MINUTES
 
-SLOT_MINUTES = 10
+SLOT_MINUTES = 30
 """How finely the last hours are kept."""
 
-RECENT_SLOTS = 18
+RECENT_SLOTS = 6
 """How many of those slots count as "now": three hours."""
 
 DAY_MINUTES = 24 * 60
@@ -33,6 +34,9 @@ DAY_MINUTES = 24 * 60
 DELAY_CAP = 180
 """Minutes beyond which a delay counts no more: one lost day must not drown an hour's mean."""
 
+SETTLED_MINUTES = 23 * 60
+"""An outcome counts for `number_late_28d` only if it was known this long after its schedule."""
+
 Stream = tuple[str, Mapping[str, Column]]
 """The column that holds when something becomes known, and what is then added to which sum."""
 
@@ -40,12 +44,12 @@ Stream = tuple[str, Mapping[str, Column]]
 def booked(
     rows: DataFrame, readers: DataFrame, keys: Sequence[str], streams: Sequence[Stream], slot: int
 ) -> DataFrame:
-    """Sums per `keys` and `slot`, with a row of zeros wherever a flight of `readers` reads.
+    """Sums per `keys` and `slot`, and `readers`: how many flights of `readers` read there.
 
     What never becomes known (a null moment) is booked nowhere.
     """
-    names = sorted({name for _, counts in streams for name in counts})
-    zeros: dict[str, Column] = {name: F.lit(0) for name in names}
+    names = ["readers", *sorted({name for _, counts in streams for name in counts})]
+    zeros = {name: F.lit(0) for name in names}
 
     def book(flights: DataFrame, at: Column, counts: Mapping[str, Column]) -> DataFrame:
         values = {**zeros, **counts}
@@ -55,7 +59,8 @@ def booked(
         book(rows.where(F.col(at).isNotNull()), F.ceil(F.col(at) / slot), counts)
         for at, counts in streams
     ]
-    pages = reduce(DataFrame.unionByName, [*entries, book(readers, asked_slot(slot), {})])
+    readings = book(readers, asked_slot(slot), {"readers": F.lit(1)})
+    pages = reduce(DataFrame.unionByName, [*entries, readings])
     return pages.groupBy(*keys, "slot").agg(*(F.sum(name).alias(name) for name in names))
 
 
@@ -64,17 +69,15 @@ def asked_slot(slot: int) -> Column:
     return F.floor(F.col("asked_at") / slot)
 
 
-def look_back(books: DataFrame, keys: Sequence[str], slots: int, values: Mapping[str, Column]) -> DataFrame:
-    """`values`, each made of the books' sums over the `slots` slots that end with a row's own."""
-    window = Window.partitionBy(*keys).orderBy("slot").rangeBetween(1 - slots, Window.currentRow)
-    sums = [name for name in books.columns if name not in (*keys, "slot")]
-    totals = books.select(*keys, "slot", *(F.sum(name).over(window).alias(name) for name in sums))
-    return totals.select(*keys, "slot", *(value.alias(name) for name, value in values.items()))
+def slots(keys: Sequence[str], first: int, last: int) -> WindowSpec:
+    """The window over a book's slots `first` to `last`, counted from the row's own."""
+    return Window.partitionBy(*keys).orderBy("slot").rangeBetween(first, last)
 
 
-def mean(total: str, count: str) -> Column:
-    """A mean, null when nothing was counted."""
-    return F.when(F.col(count) > 0, F.col(total) / F.col(count))
+def mean(total: str, count: str, window: WindowSpec) -> Column:
+    """A mean over a window, null when nothing was counted."""
+    number = F.sum(count).over(window)
+    return F.when(number > 0, F.sum(total).over(window) / number)
 
 
 def capped(delay: str) -> Column:
@@ -82,52 +85,86 @@ def capped(delay: str) -> Column:
     return F.least(F.greatest(F.col(delay), F.lit(0)), F.lit(DELAY_CAP))
 
 
-def congestion(rows: DataFrame, readers: DataFrame, keys: Sequence[str], name: str) -> DataFrame:
-    """How the last three hours' departures went, per `keys` and slot.
+def departures(rows: DataFrame, readers: DataFrame) -> DataFrame:
+    """How departures go per carrier, origin and slot: the carrier's own and all of the origin's.
 
-    `NAME_departure_delay` is the mean delay of those that left, `NAME_backlog` how many more
-    should have left than did.
+    `*_departure_delay` is the mean delay of those that left in the last three hours,
+    `*_backlog` how many more should have left than did, and `origin_planned` how many the
+    schedule has for the hour after the slot.
     """
+    keys = ["carrier", "origin"]
     streams: list[Stream] = [
         ("departs_at", {"due": F.lit(1)}),
         ("departed_at", {"gone": F.lit(1), "delay": capped("dep_delay")}),
     ]
     books = booked(rows, readers, keys, streams, SLOT_MINUTES)
-    return look_back(
+    recent = {
+        "carrier": slots(keys, 1 - RECENT_SLOTS, 0),
+        "origin": slots(["origin"], 1 - RECENT_SLOTS, 0),
+    }
+    ahead = slots(["origin"], 1, 60 // SLOT_MINUTES)
+    return read(
         books,
         keys,
-        RECENT_SLOTS,
-        {f"{name}_departure_delay": mean("delay", "gone"), f"{name}_backlog": F.col("due") - F.col("gone")},
+        {
+            **{f"{who}_departure_delay": mean("delay", "gone", by) for who, by in recent.items()},
+            **{f"{who}_backlog": F.sum(F.col("due") - F.col("gone")).over(by) for who, by in recent.items()},
+            "origin_planned": F.coalesce(F.sum("due").over(ahead), F.lit(0)),
+        },
     )
 
 
-def arrival_delay(rows: DataFrame, readers: DataFrame, keys: Sequence[str], name: str) -> DataFrame:
-    """The mean delay `NAME_arrival_delay` of the last three hours' landings, per `keys` and slot."""
+def arrivals(rows: DataFrame, readers: DataFrame) -> DataFrame:
+    """The mean delay of the last three hours' landings at a destination, per slot."""
     streams: list[Stream] = [("landed_at", {"landed": F.lit(1), "delay": capped("arr_delay")})]
-    arrived = rows.where(F.col(TARGET).isNotNull())
-    books = booked(arrived, readers, keys, streams, SLOT_MINUTES)
-    return look_back(books, keys, RECENT_SLOTS, {f"{name}_arrival_delay": mean("delay", "landed")})
+    books = booked(arrived(rows), readers, ["dest"], streams, SLOT_MINUTES)
+    recent = slots(["dest"], 1 - RECENT_SLOTS, 0)
+    return read(books, ["dest"], {"dest_arrival_delay": mean("delay", "landed", recent)})
 
 
-def late_share(
-    rows: DataFrame, readers: DataFrame, keys: Sequence[str], days: int, name: str
-) -> DataFrame:
-    """The share `name` of late arrivals in the last `days` days' landings, per `keys` and slot."""
+def carrier_record(rows: DataFrame, readers: DataFrame) -> DataFrame:
+    """The share of late arrivals among a carrier's landings of the last seven days, per day."""
     streams: list[Stream] = [("landed_at", {"landed": F.lit(1), "late": F.col(TARGET)})]
-    arrived = rows.where(F.col(TARGET).isNotNull())
-    books = booked(arrived, readers, keys, streams, DAY_MINUTES)
-    return look_back(books, keys, days, {name: mean("late", "landed")})
+    books = booked(arrived(rows), readers, ["carrier"], streams, DAY_MINUTES)
+    week = slots(["carrier"], -6, 0)
+    return read(books, ["carrier"], {"carrier_late_7d": mean("late", "landed", week)})
+
+
+def arrived(rows: DataFrame) -> DataFrame:
+    """The flights that have an outcome."""
+    return rows.where(F.col(TARGET).isNotNull())
+
+
+def read(books: DataFrame, keys: Sequence[str], values: Mapping[str, Column]) -> DataFrame:
+    """`values` per `keys` and `slot`, for the slots that somebody reads."""
+    named = (value.alias(name) for name, value in values.items())
+    return books.select(*keys, "slot", "readers", *named).where("readers > 0").drop("readers")
 
 
 def look_up(asked: DataFrame, history: DataFrame, keys: Sequence[str], slot: int) -> DataFrame:
     """`asked` with the columns of `history` as they stood when each flight's forecast is made."""
-    renamed = history.withColumnRenamed("slot", "history_slot")
-    here = asked.withColumn("history_slot", asked_slot(slot))
-    return here.join(F.broadcast(renamed), [*keys, "history_slot"], "left").drop("history_slot")
+    here = asked.withColumn("slot", asked_slot(slot))
+    return here.join(F.broadcast(history), [*keys, "slot"], "left").drop("slot")
 
 
-def add_previous_leg(rows: DataFrame) -> DataFrame:
-    """`rows` with what is known of the plane's previous flight out of New York.
+def number_record() -> Column:
+    """The share of late arrivals among this flight number's last 28 days.
+
+    Here flights are ordered by schedule, so the window ends early enough instead: what it
+    holds departed, by schedule, SETTLED_MINUTES before `asked_at`, and counts only if it
+    had landed within that time.
+    """
+    known = F.col("landed_at") - F.col("departs_at") <= SETTLED_MINUTES
+    window = (
+        Window.partitionBy("carrier", "flight", "origin")
+        .orderBy("departs_at")
+        .rangeBetween(-28 * DAY_MINUTES, -(SETTLED_MINUTES + NOTICE_MINUTES))
+    )
+    return F.avg(F.when(known, F.col(TARGET))).over(window)
+
+
+def previous_leg() -> dict[str, Column]:
+    """What is known of the plane's previous flight out of New York.
 
     The tables hold no flights towards New York, so the leg before is two flights ago. Its
     delays count only if the plane had left (or landed) when the forecast is made; `leg_slack`
@@ -142,10 +179,8 @@ def add_previous_leg(rows: DataFrame) -> DataFrame:
     def known(column: str, at: str) -> Column:
         return F.when(previous(at) <= F.col("asked_at"), previous(column))
 
-    return rows.withColumns(
-        {
-            "leg_departure_delay": known("dep_delay", "departed_at"),
-            "leg_arrival_delay": known("arr_delay", "landed_at"),
-            "leg_slack": F.col("departs_at") - previous("arrives_at"),
-        }
-    )
+    return {
+        "leg_departure_delay": known("dep_delay", "departed_at"),
+        "leg_arrival_delay": known("arr_delay", "landed_at"),
+        "leg_slack": F.col("departs_at") - previous("arrives_at"),
+    }

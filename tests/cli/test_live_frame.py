@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from headrace.cli.progress import RunView, StepView, fold
+from headrace.cli.progress import fold
 from headrace.cli.render.frame import frame
+from headrace.cli.view import RunView, StepView
 from headrace.core.states import State
 
 START = 1_795_507_200.0

@@ -1,7 +1,8 @@
 """Progress in a pipe or a CI log: a line at each step's start and end, and no more."""
 
-from headrace.cli.progress import RunView, advance
+from headrace.cli.progress import advance
 from headrace.cli.render.plain import progress_line
+from headrace.cli.view import RunView
 
 
 def lines(run):

@@ -87,6 +87,14 @@ def test_without_a_champion_the_decision_says_so() -> None:
     )
 
 
+def test_without_a_champion_the_comparisons_that_need_none_are_spelled_out_too() -> None:
+    decision = decide("auc > carrier.auc and auc >= champion.auc", OWN, champion=False)
+    assert decision.reasons == (
+        "auc 0.712 > carrier.auc 0.61",
+        "no champion yet for auc >= champion.auc",
+    )
+
+
 def test_no_gate_lets_everything_pass() -> None:
     assert decide("  ", {}, champion=True) == Decision(
         gate="", passed=True, no_champion=False, reasons=(), figures={}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from headrace.cli.progress import RunView, StepView
+from headrace.cli.view import RunView, StepView
 from headrace.core.errors import UsageError, did_you_mean
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.cli.progress import RunView, StepView
+from headrace.cli.view import RunView, StepView
 from headrace.core.states import State
 
 OURS = "headrace"

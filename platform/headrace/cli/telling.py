@@ -11,8 +11,9 @@ from rich.console import Console
 from headrace.cli.console import show
 from headrace.cli.options import home_words, shown
 from headrace.cli.outcomes import outcomes
-from headrace.cli.progress import RunView, fold
+from headrace.cli.progress import fold
 from headrace.cli.render.summary import Surroundings, summary
+from headrace.cli.view import RunView
 from headrace.sites.home import Home
 from headrace.sites.journal import process_alive, read_events
 

@@ -10,9 +10,10 @@ from typing import Protocol, Self
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 
-from headrace.cli.progress import Event, RunView, advance
+from headrace.cli.progress import Event, advance
 from headrace.cli.render.frame import frame
 from headrace.cli.render.plain import progress_line
+from headrace.cli.view import RunView
 
 _FRAMES_PER_SECOND = 6
 

@@ -134,7 +134,7 @@ def _reasons(node: Node, figures: Mapping[str, float]) -> Iterator[str]:
             yield from _reasons(operand, figures)
         case Binary("&&" | "||", left, right):
             for side in (left, right):
-                if _verdict(side, figures) == verdict:
+                if verdict is None or _verdict(side, figures) == verdict:
                     yield from _reasons(side, figures)
         case _ if verdict is None:
             yield f"no champion yet for {_text(node)}"

@@ -25,7 +25,7 @@ from typing import Any
 
 MODULES = {
     "matplotlib": ("matplotlib.pyplot",),
-    "mlflow": ("mlflow", "mlflow.tracking", "mlflow.pyfunc"),
+    "mlflow": ("mlflow", "mlflow.tracking", "mlflow.pyfunc", "headrace.registry.ahead"),
     "numpy": ("numpy",),
     "pandas": ("pandas",),
     "pyarrow": ("pyarrow.parquet",),

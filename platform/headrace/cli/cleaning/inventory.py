@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from headrace.cli.outcomes import ModelVersion, outcomes
-from headrace.cli.progress import RunView
 from headrace.cli.telling import read_view
+from headrace.cli.view import RunView
 from headrace.core.states import State
 from headrace.sites.home import Home
 from headrace.sites.journal import read_events

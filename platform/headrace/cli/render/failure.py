@@ -13,8 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from headrace.cli.progress import Failure, RunView, StepView
 from headrace.cli.render.quantities import count, duration
+from headrace.cli.view import Failure, RunView, StepView
 from headrace.core.errors import GateFailed
 from headrace.core.states import State
 

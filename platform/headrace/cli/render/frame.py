@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from headrace.cli.progress import RunView
 from headrace.cli.render.marks import mark
 from headrace.cli.render.quantities import clock
 from headrace.cli.render.rows import rows
 from headrace.cli.render.steps import steps_table
+from headrace.cli.view import RunView
 from headrace.core.states import State
 
 _BEATS_PER_SECOND = 8

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.cli.outcomes import outcomes
-from headrace.cli.progress import Failure, RunView, StepView
+from headrace.cli.view import Failure, RunView, StepView
 
 
 def run_object(view: RunView, *, folder: Path) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from headrace.cli.progress import Event, RunView
+from headrace.cli.progress import Event
 from headrace.cli.render.quantities import count, duration
 from headrace.cli.render.rows import step_text
+from headrace.cli.view import RunView
 from headrace.core.states import State
 
 

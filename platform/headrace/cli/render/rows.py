@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headrace.cli.outcomes import decision, endpoint, step_versions
-from headrace.cli.progress import RunView, StepView
 from headrace.cli.render.quantities import clock, count, duration, figure_list
+from headrace.cli.view import RunView, StepView
 from headrace.core.errors import GateFailed
 from headrace.core.states import State
 

@@ -10,13 +10,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from headrace.cli.outcomes import outcomes
-from headrace.cli.progress import RunView
 from headrace.cli.render.facts import facts, facts_table
 from headrace.cli.render.failure import failure_lines, next_line, stopped_at_gate
 from headrace.cli.render.marks import mark, style
 from headrace.cli.render.quantities import clock, count, duration
 from headrace.cli.render.rows import rows
 from headrace.cli.render.steps import steps_table
+from headrace.cli.view import RunView
 from headrace.core.states import State
 
 _NARROWEST = 80

@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.outcomes import outcomes
-from headrace.cli.progress import RunView
 from headrace.cli.render.failure import failed_steps, stopped_at_gate
 from headrace.cli.render.marks import mark, style
 from headrace.cli.render.quantities import clock, day_and_time, duration, moment
+from headrace.cli.view import RunView
 from headrace.core.states import State
 from headrace.serving.records import ServerRecord
 

@@ -14,8 +14,8 @@ from headrace.cli.options import examples, home_option, json_option, shown
 from headrace.sites.home import Home
 
 if TYPE_CHECKING:
-    from headrace.cli.progress import RunView, StepView
     from headrace.cli.tailing import Line
+    from headrace.cli.view import RunView, StepView
 
 _COLOURS = ("cyan", "green", "yellow", "magenta", "blue")
 

@@ -13,7 +13,7 @@ from headrace.sites.home import Home
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from headrace.cli.progress import RunView
+    from headrace.cli.view import RunView
 
 
 @click.command(

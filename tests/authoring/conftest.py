@@ -1,0 +1,42 @@
+"""Source files to read code from."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from headrace.authoring.code import step_code
+
+
+class Files:
+    """A folder of source files that a test edits."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    def code(self, function: str = "step", file: str = "steps.py"):
+        return step_code(self.root / file, function)
+
+    def digest(self, function: str = "step", file: str = "steps.py") -> str:
+        return self.code(function, file).digest
+
+    def changes(self, name: str, old: str, new: str, *functions: str) -> list[bool]:
+        """Whether an edit changes the digest of each of some functions of `steps.py`."""
+        wanted = functions or ("step",)
+        before = [self.digest(one) for one in wanted]
+        text = (self.root / name).read_text()
+        assert text.count(old) == 1, f"{old!r} in {name}"
+        (self.root / name).write_text(text.replace(old, new))
+        return [a != self.digest(one) for a, one in zip(before, wanted, strict=True)]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """An empty folder."""
+    return Files(tmp_path / "source")
