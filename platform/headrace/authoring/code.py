@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from headrace.authoring.reaching import reachable
 from headrace.core.errors import UsageError
 
 
@@ -58,7 +59,7 @@ def step_code(file: Path, function: str) -> StepCode:
     """
     file = file.resolve()
     root = source_root(file)
-    reached = _reachable(_parse(file), function)
+    reached = reachable(_parse(file), function, project=lambda node: _project(node, file, root))
     if reached is None:
         raise UsageError(
             f"The function {function!r} is not defined at module level.",
@@ -129,14 +130,25 @@ class _Walk:
             self.libraries.add(name.partition(".")[0])
 
     def data_files(self) -> list[Path]:
-        """Files beside the code, not Python, whose name the code spells out (a query, a schema)."""
-        names = {Path(text).name for text in self.strings if "." in text and "\n" not in text}
-        beside = (one for folder in self.folders for one in folder.iterdir())
-        return sorted(one for one in beside if one.name in names and one.suffix != ".py")
+        """Files by the code, not Python, that the code spells out (a query, a schema).
+
+        `HERE / "query.sql"`, `HERE / "queries/a.sql"` and `HERE / "queries" / "a.sql"`.
+        """
+        words = [one for one in self.strings if _may_be_path(one)]
+        folders = {*self.folders}
+        folders |= {
+            inner for one in self.folders for word in words if (inner := one / word).is_dir()
+        }
+        found = {folder / word for folder in folders for word in words if "." in word}
+        return sorted(one for one in found if one.is_file() and one.suffix != ".py")
 
 
 def _file_digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _may_be_path(text: str) -> bool:
+    return text.isprintable() and 0 < len(text) < 200 and not text.startswith(("/", "."))
 
 
 def _packages(file: Path, root: Path) -> Iterator[Path]:
@@ -178,6 +190,11 @@ def _imported(node: ast.AST, file: Path, root: Path) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
+def _project(node: ast.AST, file: Path, root: Path) -> bool:
+    """Whether an import statement names a module of the project."""
+    return any(list(_module_files(name, root)) for name in _imported(node, file, root))
+
+
 @lru_cache(maxsize=1024)
 def _parse_text(text: str, file: str) -> ast.Module:
     return ast.parse(text, file)
@@ -190,57 +207,3 @@ def _parse(file: Path) -> ast.Module:
         raise UsageError(
             f"{error.msg} (line {error.lineno})", where=str(file), hint="mend the syntax error"
         ) from error
-
-
-def _reachable(tree: ast.Module, function: str) -> list[ast.stmt] | None:
-    """The module-level statements that `function` needs, in file order; None if it is not there."""
-    bound: dict[str, list[int]] = {}
-    always: list[int] = []
-    for index, statement in enumerate(tree.body):
-        names = list(_bound(statement))
-        for name in names:
-            bound.setdefault(name, []).append(index)
-        if not names and not _is_text(statement):
-            always.append(index)  # runs on import, whatever it does
-    if not any(_is_function(tree.body[i], function) for i in bound.get(function, ())):
-        return None
-    wanted: set[int] = set()
-    todo = [*bound[function], *always]
-    while todo:
-        index = todo.pop()
-        if index in wanted:
-            continue
-        wanted.add(index)
-        for node in ast.walk(tree.body[index]):
-            if isinstance(node, ast.Name):
-                todo += bound.get(node.id, [])
-    return [tree.body[index] for index in sorted(wanted)]
-
-
-def _is_function(statement: ast.stmt, name: str) -> bool:
-    return any(
-        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
-        for node in ast.walk(statement)
-    )
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-
-
-def _bound(statement: ast.stmt) -> Iterator[str]:
-    """The module-level names that a statement binds."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield statement.name
-        return
-    for node in ast.walk(statement):
-        match node:
-            case ast.Name(id=name, ctx=ast.Store()):
-                yield name
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                yield name
-            case ast.ClassDef(name=name):
-                yield name
-            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
-                for alias in aliases:
-                    yield alias.asname or alias.name.partition(".")[0]

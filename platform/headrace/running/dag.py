@@ -116,7 +116,7 @@ class Graph:
         forced = forced or self.session.from_step in (name, _display(name, task))
         try:
             inputs = self.inputs(name, task, lenient=waits_for_all)
-            if "condition" in trigger and not self.holds(trigger["condition"], inputs):
+            if "condition" in trigger and not self.holds(task, trigger["condition"], inputs):
                 return self.skip(task, path, "its condition is false")
         except Absent as absent:
             return self.skip(task, path, str(absent))
@@ -133,6 +133,7 @@ class Graph:
     async def leaf(
         self, name: str, task: Any, component: Any, inputs: Outputs, path: str, forced: bool
     ) -> Outcome:
+        caching = task.get("cachingOptions", {})
         found = await run_step(
             self.session,
             Leaf(
@@ -142,8 +143,10 @@ class Graph:
                 component=component,
                 label=component["executorLabel"],
                 inputs=inputs,
+                around=self.scope.inputs,
                 retry=task.get("retryPolicy", {}),
-                cached=bool(task.get("cachingOptions", {}).get("enableCache")) and not forced,
+                cached=bool(caching.get("enableCache")) and not forced,
+                cache_key=caching.get("cacheKey", ""),
             ),
         )
         return Outcome(state=found.state, outputs=found.outputs, error=found.error, forced=forced)
@@ -266,8 +269,15 @@ class Graph:
             "error": {} if good else {"code": 9, "message": error.get("what", "did not run")},
         }
 
-    def holds(self, condition: str, inputs: Outputs) -> bool:
-        values = {f"inputs.parameter_values.{k}": v for k, v in inputs.parameters.items()}
+    def holds(self, task: Any, condition: str, inputs: Outputs) -> bool:
+        given = task.get("inputs", {}).get("parameters", {})
+        # A pipeline's parameter that was left out is nothing, and equal to nothing; the
+        # output of a branch that was not taken is not there to be asked.
+        values = {
+            f"inputs.parameter_values.{name}": inputs.parameters.get(name)
+            for name, source in given.items()
+            if name in inputs.parameters or "componentInputParameter" in source
+        }
         try:
             return bool(compile_expression(condition).evaluate(values))
         except KeyError as missing:

@@ -96,18 +96,21 @@ def libraries_of(container: Mapping[str, Any], code: Path | None) -> frozenset[s
     return frozenset(names & MODULES.keys())
 
 
-def fingerprint_of(
-    session: Session, label: str, component: Mapping[str, Any], inputs: Outputs
-) -> str:
-    """The fingerprint of a step with these inputs."""
-    container = session.executor(label)["container"]
+def fingerprint_of(session: Session, leaf: Leaf) -> str:
+    """The fingerprint of a step with its inputs, or of the key that its author gave it."""
+    outputs = leaf.component.get("outputDefinitions", {})
+    if leaf.cache_key:
+        return reuse.fingerprint(
+            program=leaf.cache_key, parameters={}, artifacts={}, outputs=outputs
+        )
+    container = session.executor(leaf.label)["container"]
     variables = [one for one in container.get("env", []) if one["name"] != CODE_VARIABLE]
     words = [container.get("command", []), container.get("args", [])]
     return reuse.fingerprint(
         program=[container["image"], *words, variables],
-        parameters=inputs.parameters,
-        artifacts=inputs.artifacts,
-        outputs=component.get("outputDefinitions", {}),
+        parameters=leaf.inputs.parameters,
+        artifacts=leaf.inputs.artifacts,
+        outputs=outputs,
     )
 
 

@@ -25,7 +25,11 @@ class Leaf:
     """Its executor's label."""
     inputs: Outputs
     """Its inputs, resolved."""
+    around: Outputs
+    """The inputs of the graph it stands in, which Kubernetes settings refer to."""
     retry: Mapping[str, Any]
     """KFP's retry policy."""
     cached: bool
     """Whether an earlier result may stand in."""
+    cache_key: str
+    """What the pipeline's author put in the place of the fingerprint; empty for nothing."""

@@ -205,6 +205,11 @@ class _Run:
                 self.finish(Outcome(state=State.FAILED, error=session.describe(error)))
             if session.lost:
                 raise
+        except Exception as error:
+            # Our own mistake: say so to whoever reads the journal, then let it be seen.
+            with suppress(HeadraceError):
+                self.finish(Outcome(state=State.FAILED, error=session.describe(error)))
+            raise
         finally:
             if recorder is not None:
                 with suppress(TimeoutError, HeadraceError):

@@ -41,6 +41,10 @@ def environment(session: Session, leaf: Leaf) -> dict[str, str]:
 def _name(secret: Any, leaf: Leaf) -> str:
     parameter = secret.get("secretNameParameter", {})
     if "componentInputParameter" in parameter:
-        return str(leaf.inputs.parameters[parameter["componentInputParameter"]])
+        name = parameter["componentInputParameter"]
+        found = leaf.around.parameters.get(name)
+        if found is None:
+            raise EnvironmentProblem(f"The name of a secret, {name!r}, has no value here.")
+        return str(found)
     constant = parameter.get("runtimeValue", {}).get("constant")
     return str(constant or secret.get("secretName", ""))

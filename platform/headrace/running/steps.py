@@ -60,9 +60,7 @@ class _Step:
         try:
             if self.engine == "importer":
                 return await self.importing()
-            self.key = jobs.fingerprint_of(
-                self.session, self.leaf.label, self.leaf.component, self.leaf.inputs
-            )
+            self.key = jobs.fingerprint_of(self.session, self.leaf)
             if self.session.use_cache and self.leaf.cached:
                 earlier = await asyncio.to_thread(reuse.find_earlier, self.session.home, self.key)
                 if earlier is not None:
