@@ -53,7 +53,9 @@ def booked(
 
     def book(flights: DataFrame, at: Column, counts: Mapping[str, Column]) -> DataFrame:
         values = {**zeros, **counts}
-        return flights.select(*keys, at.alias("slot"), *(values[name].alias(name) for name in names))
+        return flights.select(
+            *keys, at.alias("slot"), *(values[name].alias(name) for name in names)
+        )
 
     entries = [
         book(rows.where(F.col(at).isNotNull()), F.ceil(F.col(at) / slot), counts)
@@ -108,7 +110,10 @@ def departures(rows: DataFrame, readers: DataFrame) -> DataFrame:
         keys,
         {
             **{f"{who}_departure_delay": mean("delay", "gone", by) for who, by in recent.items()},
-            **{f"{who}_backlog": F.sum(F.col("due") - F.col("gone")).over(by) for who, by in recent.items()},
+            **{
+                f"{who}_backlog": F.sum(F.col("due") - F.col("gone")).over(by)
+                for who, by in recent.items()
+            },
             "origin_planned": F.coalesce(F.sum("due").over(ahead), F.lit(0)),
         },
     )

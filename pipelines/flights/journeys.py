@@ -64,7 +64,9 @@ def read_table(spark: SparkSession, folder: Path, table: str) -> DataFrame:
             f"table {table!r} has no column {', '.join(map(repr, missing))}: {file} has "
             f"{', '.join(header)}"
         )
-    schema = T.StructType([T.StructField(name, wanted.get(name, T.StringType())) for name in header])
+    schema = T.StructType(
+        [T.StructField(name, wanted.get(name, T.StringType())) for name in header]
+    )
     return spark.read.csv(str(file), schema=schema, header=True, nullValue="NA").select(*wanted)
 
 

@@ -14,6 +14,14 @@ from flights.weather import add_weather
 
 HASH_RANGE = 1 << 20
 
+KEPT = (
+    *IDENTITY,
+    *CATEGORICAL,
+    *("minute", "distance", "planned_minutes", "plane_age", "seats"),
+    *("asked_at", "departed_at", "landed_at", "dep_delay", "arr_delay", TARGET),
+)
+"""What the later joins and windows need of a journey; it is kept in memory for them."""
+
 
 def prepare(spark: SparkSession, folder: Path, *, sample: float = 1.0) -> DataFrame:
     """The flights of `folder`'s tables that arrived, each with its features and its target.
@@ -27,9 +35,8 @@ def prepare(spark: SparkSession, folder: Path, *, sample: float = 1.0) -> DataFr
     flights, planes, airports, weather = (
         read_table(spark, folder, name) for name in ("flights", "planes", "airports", "weather")
     )
-    rows = journeys(flights, planes, airports)
-    rows = rows.withColumns({**history.previous_leg(), "number_late_28d": history.number_record()})
-    rows = rows.cache()
+    known = {**history.previous_leg(), "number_late_28d": history.number_record()}
+    rows = journeys(flights, planes, airports).withColumns(known).select(*KEPT, *known).cache()
     chosen = history.arrived(rows).where(sampled(sample))
     asked = add_history(add_weather(chosen, weather), rows, readers=chosen)
     numbers = (F.col(name).cast("double").alias(name) for name in NUMERIC)

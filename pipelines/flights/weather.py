@@ -13,6 +13,7 @@ REPORT_MINUTES = 60
 WIND_LIMIT = 100.0
 """Miles an hour; the tables hold one reading of 1048."""
 
+
 def reports(weather: DataFrame) -> DataFrame:
     """One row per airport and hour, with the rain of the last hours."""
     hour = F.floor(minutes(F.col("time_hour")) / 60)

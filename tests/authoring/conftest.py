@@ -1,5 +1,7 @@
 """Source files to read code from."""
 
+import importlib
+import sys
 import textwrap
 from pathlib import Path
 
@@ -40,3 +42,24 @@ class Files:
 def files(tmp_path: Path) -> Files:
     """An empty folder."""
     return Files(tmp_path / "source")
+
+
+@pytest.fixture
+def load(tmp_path: Path):
+    """Imports a module made of some text, under a name of its own."""
+    names = []
+
+    def make(text: str):
+        name = f"steps_{len(names)}_of_{abs(hash(tmp_path)) % 10**8}"
+        path = tmp_path / "modules" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        names.append(name)
+        importlib.invalidate_caches()
+        return importlib.import_module(name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path / "modules"))
+        yield make
+    for name in names:
+        sys.modules.pop(name, None)

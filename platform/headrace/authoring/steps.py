@@ -201,4 +201,6 @@ def step_of(function: Function) -> StepCode:
             f"A step is made of a function, not of {function!r}.",
             hint="put Headrace's decorator directly above `def`, with no other below it",
         )
-    return step_code(Path(function.__code__.co_filename), function.__qualname__)
+    # A decorator's wrapper lies elsewhere; what it wraps is where the step is found again.
+    written = inspect.unwrap(function)
+    return step_code(Path(written.__code__.co_filename), function.__qualname__)
