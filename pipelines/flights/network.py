@@ -40,6 +40,10 @@ class DelayNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.vocabularies = {name: list(values) for name, values in vocabularies.items()}
+        self.codes = {
+            name: {value: code for code, value in enumerate(values, start=UNKNOWN + 1)}
+            for name, values in self.vocabularies.items()
+        }
         self.numeric = list(numeric)
         self.options = {"bins": bins, "hidden": hidden, "dropout": dropout}
         sizes = [len(values) + 1 for values in self.vocabularies.values()]
@@ -72,13 +76,20 @@ class DelayNetwork(nn.Module):
         self.scales.copy_(torch.from_numpy(np.nanstd(values, axis=0) + 1e-6))
 
     def encode(self, frame: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
-        """A table's categories as codes (int64) and its numbers (float32, missing is NaN)."""
-        codes = [
-            pd.Index(values).get_indexer(pd.Index(frame[name])) + 1
-            for name, values in self.vocabularies.items()
-        ]
-        numbers = frame[self.numeric].to_numpy(dtype=np.float32, na_value=np.nan)
-        return torch.from_numpy(np.stack(codes, axis=1)), torch.from_numpy(numbers)
+        """A table's categories as codes (int64) and its numbers (float32).
+
+        What is missing, a value or a whole column, is UNKNOWN and NaN. Columns are filled one
+        by one: for a single row that is many times quicker than selecting them from the frame.
+        """
+        codes = np.full((len(frame), len(self.codes)), UNKNOWN, dtype=np.int64)
+        numbers = np.full((len(frame), len(self.numeric)), np.nan, dtype=np.float32)
+        for place, (name, known) in enumerate(self.codes.items()):
+            if name in frame:
+                codes[:, place] = [known.get(value, UNKNOWN) for value in frame[name].tolist()]
+        for place, name in enumerate(self.numeric):
+            if name in frame:
+                numbers[:, place] = frame[name].to_numpy(dtype=np.float32, na_value=np.nan)
+        return torch.from_numpy(codes), torch.from_numpy(numbers)
 
     def spread(self, numbers: torch.Tensor) -> torch.Tensor:
         """Numbers as scaled value, whether missing, and how full each quantile's bin is."""

@@ -11,7 +11,7 @@ def train(
     table: Input[Dataset],
     model: Output[Model],
     metrics: Output[Metrics],
-    epochs: int = 8,
+    epochs: int = 6,
     batch_size: int = 2048,
     learning_rate: float = 0.004,
     seed: int = 0,

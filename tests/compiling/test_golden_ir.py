@@ -23,7 +23,7 @@ from headrace.compiling.pipeline import compile_pipeline, find_pipeline
 compile_pipeline(find_pipeline(sys.argv[1])).write(Path(sys.argv[2]))
 """
 # The code behind the ready components is Headrace's own and changes with every edit there.
-OURS = re.compile(r"(headrace\.(?:registry|serving)[^)]*code=)'sha256:[0-9a-f]{64}'")
+OURS = re.compile(r"(headrace\.(?:registry|serving)[^)]*code='')sha256:[0-9a-f]{64}")
 
 
 def compiled(place: Path, seed: str) -> str:
@@ -53,7 +53,7 @@ def test_it_is_the_same_in_every_place_and_process(twice):
 
 
 def test_it_is_what_it_was(twice):
-    text = OURS.sub(r"\1'sha256:headrace'", twice[0])
+    text = OURS.sub(r"\1sha256:headrace", twice[0])
     path = GOLDEN / "small.yaml"
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
@@ -77,7 +77,7 @@ def test_kfp_loads_it(twice, tmp_path):
     } == {
         "text": ("String", "it's one"),
         "epochs": ("Integer", 3),
-        "rates": ("List", [0.1, 0.2]),
+        "rates": ("List", [0.1]),
         "share": ("Float", 1.0),
     }
 
@@ -101,7 +101,7 @@ def test_headrace_reads_it_back(twice, tmp_path):
     assert found.parameters == {
         "text": spec("STRING", "it's one", "What is read."),
         "epochs": spec("NUMBER_INTEGER", 3, "How often."),
-        "rates": spec("LIST", [0.1, 0.2], "Learning rates."),
+        "rates": spec("LIST", [0.1], "Learning rates."),
         "share": spec("NUMBER_DOUBLE", 1.0, "How much of it."),
     }
     assert type(found.parameters["epochs"].default) is int

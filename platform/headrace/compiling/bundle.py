@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,9 @@ class Bundle:
         """Put the files into `store`, in a folder named for the digest, and return it.
 
         Another run may do the same at once: whoever renames first wins, both are right.
+
+        Raises:
+            UsageError: The files are no longer those that the digest was made of.
         """
         target = store / self.digest.removeprefix("sha256:")
         if target.is_dir():
@@ -48,8 +52,16 @@ class Bundle:
             for name in self.files:
                 (pending / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self.root / name, pending / name)
+            if _digest(pending, self.files) != self.digest:
+                raise FileNotFoundError
             pending.chmod(0o755)
             pending.rename(target)
+        except FileNotFoundError as error:
+            raise UsageError(
+                "The pipeline's code was edited while it was read.",
+                where=str(self.root),
+                hint="run it again",
+            ) from error
         except OSError:
             if not target.is_dir():
                 raise
@@ -75,11 +87,15 @@ def make_bundle(root: Path, folder: Path, modules: tuple[Path, ...] = ()) -> Bun
             where=[f"{root / name} ({sizes[name] / 2**20:.0f} MiB)" for name in largest],
             hint="keep data outside the pipeline's folder and pass it as an input",
         )
+    return Bundle(digest=_digest(root, names), root=root, files=tuple(names))
+
+
+def _digest(root: Path, names: Iterable[str]) -> str:
     whole = hashlib.sha256()
     for name in names:
         content = hashlib.sha256((root / name).read_bytes()).hexdigest()
         whole.update(f"{name}\0{content}\n".encode())
-    return Bundle(digest=f"sha256:{whole.hexdigest()}", root=root, files=tuple(names))
+    return f"sha256:{whole.hexdigest()}"
 
 
 def _files(folder: Path) -> list[Path]:

@@ -86,8 +86,7 @@ def load_pipeline(source: PipelineSource) -> Any:
         UsageError: The file does not import, or defines no such pipeline.
     """
     root = source_root(source.path)
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
+    _stand_in(root)
     module = _import(module_name(source.path, root), source.path)
     pipelines = {
         name: one
@@ -120,11 +119,22 @@ def load_pipeline(source: PipelineSource) -> Any:
     return next(iter(pipelines.values()))
 
 
-def _import(name: str, path: Path) -> Any:
+def _stand_in(root: Path) -> None:
+    """Have imports find the project in `root`, and not another's modules of the same names."""
+    sys.path[:] = [str(root), *(one for one in sys.path if one != str(root))]
     importlib.invalidate_caches()
+    for name in {one.stem for one in root.iterdir()} & sys.modules.keys():
+        module = sys.modules[name]
+        files = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+        file = next((one for one in files if one), None)
+        if file and not foreign(file) and not Path(file).resolve().is_relative_to(root):
+            _forget(name)
+
+
+def _import(name: str, path: Path) -> Any:
     loaded = sys.modules.get(name)
     if loaded is not None and Path(str(getattr(loaded, "__file__", ""))).resolve() != path:
-        _forget(name.partition(".")[0])  # another project's module of the same name
+        _forget(name.partition(".")[0])
     try:
         return importlib.import_module(name)
     except HeadraceError:
@@ -146,6 +156,8 @@ def _not_importable(path: Path, error: BaseException) -> UsageError:
         for one in traceback.extract_tb(error.__traceback__)
         if not foreign(one.filename)
     ][-3:]
+    if isinstance(error, SyntaxError):
+        places.append(f"{error.filename}:{error.lineno}: {(error.text or '').strip()}")
     hint = "mend the error in the pipeline's file"
     if isinstance(error, ModuleNotFoundError):
         hint = f"install the package that has {error.name!r}, or mend the import"

@@ -95,10 +95,10 @@ def read_compiled(path: Path) -> Compiled:
     Raises:
         UsageError: The file is not KFP IR.
     """
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         documents = [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one]
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path.name} is not YAML: {error}", where=str(path)) from error
     known = [one for one in documents if isinstance(one, dict)]
     ir = next((one for one in known if "pipelineInfo" in one and "root" in one), None)

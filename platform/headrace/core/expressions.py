@@ -34,6 +34,7 @@ _BINDING = {"||": 1, "&&": 2, "==": 4, "!=": 4, "<": 4, "<=": 4, ">": 4, ">=": 4
 _BINDING |= {"+": 5, "-": 5, "*": 6, "/": 6}
 _NOT_BINDING = 3
 _SIGN_BINDING = 7
+_DEEPEST, _MOST = 50, 200  # brackets in brackets, operators: walks of the tree are recursive
 _CASTS = ("int", "double", "string", "bool")
 _CAST_OF_REFERENCE = re.compile(r"(?:int\()?inputs\.parameter_values\['([^']+)'\]\)?")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -123,6 +124,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.depth, self.operators = 0, 0
         self.kind, self.token = "", ""
         self.advance()
 
@@ -181,6 +183,7 @@ class _Parser:
         left = self.operand()
         while self.kind == "op" and _BINDING.get(self.token, 0) > least:
             op = self.token
+            self.count()
             self.advance()
             left = Binary(op, left, self.expression(_BINDING[op]))
         return left
@@ -203,12 +206,25 @@ class _Parser:
             return Literal(float(token) if re.search(r"[.eE]", token) else int(token))
         return self.named(token)
 
+    def count(self) -> None:
+        self.operators += 1
+        if self.operators > _MOST:
+            self.fail(f"it has more than {_MOST} operators")
+
+    def bracketed(self) -> Node:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            self.fail("it is nested too deeply")
+        inner = self.expression(0)
+        self.expect(")")
+        self.depth -= 1
+        return inner
+
     def prefixed(self, token: str) -> Node:
         self.advance()
         if token == "(":
-            inner = self.expression(0)
-            self.expect(")")
-            return inner
+            return self.bracketed()
+        self.count()
         return Unary(token, self.expression(_NOT_BINDING if token == "!" else _SIGN_BINDING))
 
     def named(self, token: str) -> Node:
@@ -216,9 +232,7 @@ class _Parser:
             return Literal(token in ("true", "True"))
         if token in _CASTS and self.token == "(" and self.kind == "op":
             self.advance()
-            inner = self.expression(0)
-            self.expect(")")
-            return Unary(token, inner)
+            return Unary(token, self.bracketed())
         path = token
         while self.kind == "op" and self.token in (".", "["):
             bracket = self.token == "["
@@ -264,7 +278,7 @@ class _Evaluation:
                     return value if isinstance(value, bool) else str(value).lower() == "true"
                 case _:
                     return _as_string(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise self.unfit(op, value) from error
 
     def binary(self, op: str, left: Node, right: Node) -> Any:

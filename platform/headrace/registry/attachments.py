@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from headrace.registry.journal import Event
+from headrace.sites.journal import Event
 
 LARGEST_BYTES = 10 * 1024 * 1024
 _MOST_FILES = 20

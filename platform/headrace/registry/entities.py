@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.core.states import State
-from headrace.registry.journal import Event
+from headrace.sites.journal import Event
 
 RUN_TAG = "headrace.run"
 STEP_TAG = "headrace.step"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.registry.attachments import local_path
-from headrace.registry.journal import Event, read
+from headrace.sites.journal import Event, read_events
 
 _DATASET = "system.Dataset"
 
@@ -66,7 +66,7 @@ def trace(run_folder: Path, model_uri: str) -> Lineage:
         run_folder: The run's folder.
         model_uri: URI or path of the model's folder.
     """
-    events = read(run_folder)
+    events = read_events(run_folder)
     started: Event = next((one for one in events if one["type"] == "run_started"), {})
     finished = [one for one in events if one["type"] == "step_finished"]
     makers = {uri: event for event in finished for uri in _uris(event, "outputs")}

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from headrace.core.errors import EnvironmentProblem
 from headrace.registry import database
-from headrace.registry.journal import JOURNAL, Event, Follower, read, runner_alive
 from headrace.registry.recording import MLFLOW_FILE, RunRecord
 from headrace.registry.tracking import connect, database_of, import_mlflow
 from headrace.sites.home import Home
+from headrace.sites.journal import FILE, Event, Follower, process_alive, read_events
 
 ERROR_FILE = "record-error.txt"
 _POLL_SECONDS = 0.1
@@ -69,7 +69,7 @@ def replay(run_folder: Path, *, tracking_uri: str = "") -> bool:
 
 def unrecorded(runs: Path) -> list[Path]:
     """The run folders in `runs` whose record is incomplete and whose runner is gone."""
-    folders = sorted(file.parent for file in runs.glob(f"*/{JOURNAL}"))
+    folders = sorted(file.parent for file in runs.glob(f"*/{FILE}"))
     return [folder for folder in folders if not _complete(folder) and _over(folder)]
 
 
@@ -121,7 +121,7 @@ class _Recording:
     def catch_up(self) -> bool:
         try:
             self._write_new()
-            if self._started and not self._over and not runner_alive(self._started):
+            if self._started and not self._over and not _runner_alive(self._started):
                 return self._abandon(self._last_moment)
             if self._record is not None:
                 self._insist(lambda record: record.flush(force=True))
@@ -138,7 +138,7 @@ class _Recording:
         if self._started is None or time.monotonic() < self._next_look:
             return False
         self._next_look = time.monotonic() + _LOOK_FOR_RUNNER_SECONDS
-        return not runner_alive(self._started)
+        return not _runner_alive(self._started)
 
     def _take(self) -> None:
         for event in self._follower.new():
@@ -209,6 +209,12 @@ class _Recording:
             print(f"{text}\n({ERROR_FILE} could not be written: {error})", file=sys.stderr)
 
 
+def _runner_alive(started: Event) -> bool:
+    """Whether the process that wrote this `run_started` still runs."""
+    pid = int(started.get("pid") or 0)
+    return pid > 0 and process_alive(pid, started.get("pid_start"))
+
+
 def _complete(run_folder: Path) -> bool:
     try:
         return bool(json.loads((run_folder / MLFLOW_FILE).read_text()).get("complete"))
@@ -217,11 +223,11 @@ def _complete(run_folder: Path) -> bool:
 
 
 def _over(run_folder: Path) -> bool:
-    events = read(run_folder)
+    events = read_events(run_folder)
     if any(event["type"] == "run_finished" for event in events):
         return True
     started = next((event for event in events if event["type"] == "run_started"), None)
-    return started is not None and not runner_alive(started)
+    return started is not None and not _runner_alive(started)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.core.states import State
 from headrace.registry import entities, writing
-from headrace.registry.journal import Event
-from headrace.registry.tracking import foreign_errors
+from headrace.registry.tracking import despite_races, foreign_errors
+from headrace.sites.journal import Event
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,29 +62,35 @@ class RunRecord:
             HeadraceError: MLflow could not or would not; applying the event again is safe.
         """
         with foreign_errors("record the run in MLflow", self._uri):
-            match event["type"]:
-                case "run_started":
-                    self._run_started(event)
-                case "step_started":
-                    self._step_started(event)
-                case "step_metric":
-                    self._step_metric(event)
-                case "step_finished":
-                    self._step_finished(event)
-                case "run_finished":
-                    self._run_finished(event)
-                case _:
-                    pass  # notes are for whoever watches the run
+            despite_races(lambda: self._apply(event))
+
+    def _apply(self, event: Event) -> None:
+        match event["type"]:
+            case "run_started":
+                self._run_started(event)
+            case "step_started":
+                self._step_started(event)
+            case "step_metric":
+                self._step_metric(event)
+            case "step_finished":
+                self._step_finished(event)
+            case "run_finished":
+                self._run_finished(event)
+            case _:
+                pass  # notes are for whoever watches the run
 
     def flush(self, *, force: bool = False) -> None:
         """Write the metrics that wait, at most once a second unless forced."""
         if not self._pending or not (force or time.monotonic() - self._flushed > _FLUSH_SECONDS):
             return
         with foreign_errors("record metrics in MLflow", self._uri):
-            for run_id in list(self._pending):
-                writing.log(self._client, run_id, metrics=self._pending[run_id])
-                del self._pending[run_id]
+            despite_races(self._write_pending)
         self._flushed = time.monotonic()
+
+    def _write_pending(self) -> None:
+        for run_id in list(self._pending):
+            writing.log(self._client, run_id, metrics=self._pending[run_id])
+            del self._pending[run_id]
 
     def abandon(self, moment: float) -> None:
         """The runner died without a word, at about `moment`: what is still open was killed."""

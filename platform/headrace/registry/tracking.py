@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SQLITE = "sqlite:///"
 _URI_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+_RACES = 5
 # MLflow's words for "you asked for something that isn't there or cannot be".
 _MISTAKES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE")
 
@@ -101,6 +102,21 @@ def foreign_errors(doing: str, tracking_uri: str) -> Iterator[None]:
         if problem is None:
             raise
         raise problem from error
+
+
+def despite_races(action: Callable[[], None]) -> None:
+    """Do `action`, and again if another process has just written the same row.
+
+    MLflow looks for a dataset, a tag or a metric and adds it where it is missing, in two steps:
+    of two processes that do so at once, one fails, and finds the row when it tries again.
+    """
+    for _ in range(_RACES):
+        try:
+            return action()
+        except Exception as error:
+            if not any(isinstance(cause, sqlite3.IntegrityError) for cause in _causes(error)):
+                raise
+    return action()
 
 
 def _translate(error: Exception, doing: str, tracking_uri: str) -> HeadraceError | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from headrace.core.states import State
 from headrace.registry import entities
 from headrace.registry.attachments import LARGEST_BYTES, Attachment, attachments
-from headrace.registry.journal import Event
+from headrace.sites.journal import Event
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

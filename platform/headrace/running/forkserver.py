@@ -103,7 +103,10 @@ class ForkServer:
                 _kill_group(pid)
 
     def import_next(self) -> None:
-        library = self.missing.pop(0)
+        # What somebody waits for goes first: steps that were reused need nothing imported.
+        waited = [one for request in self.waiting for one in request["needs"]]
+        library = next((one for one in waited if one in self.missing), self.missing[0])
+        self.missing.remove(library)
         try:
             for module in MODULES[library]:
                 importlib.import_module(module)

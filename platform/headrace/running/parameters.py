@@ -137,7 +137,18 @@ def _unfit(name: str, value: Any, kind: str) -> UsageError:
     hint = {"list": """write JSON: '[1, 2]'""", "dict": """write JSON: '{"a": 1}'"""}.get(
         wanted, ""
     )
+    if kind.startswith("NUMBER") and isinstance(value, str) and _is_number(value, kind):
+        # KFP's compiler takes the items of a plain `list` for text, and its backend holds to it.
+        hint = "if it is an item of a loop over a list, say of what: list[float], not list"
     return UsageError(f"{name!r} is {value!r}, but must be {_article(wanted)}.", hint=hint)
+
+
+def _is_number(text: str, kind: str) -> bool:
+    try:
+        (int if kind == "NUMBER_INTEGER" else float)(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _article(word: str) -> str:

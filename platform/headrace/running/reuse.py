@@ -74,7 +74,10 @@ def find_earlier(home: Home, key: str) -> Earlier | None:
     manifest = _read(home.root / entry["manifest"]) if entry else None
     if manifest is None or manifest.get("fingerprint") != key:
         return None
-    outputs = Outputs.from_dict(manifest["outputs"])
+    try:
+        outputs = Outputs.from_dict(manifest["outputs"])
+    except (KeyError, TypeError, AttributeError):  # another version's, or nobody's
+        return None
     if not all(whole(one) for some in outputs.artifacts.values() for one in some):
         return None
     return Earlier(run=manifest["run"], outputs=outputs)

@@ -17,82 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from headrace.compiling.pipeline import Compiled, compile_pipeline
-from headrace.core.errors import HeadraceError, RunCancelled, UsageError, did_you_mean
+from headrace.core.errors import HeadraceError, RunCancelled
 from headrace.core.states import State
 from headrace.engines import java
 from headrace.executing import context
-from headrace.running import jobs
+from headrace.running import plan
 from headrace.running.artifacts import Outputs
-from headrace.running.dag import Graph, Outcome, Scope, upstream
+from headrace.running.dag import Graph, Outcome, Scope
 from headrace.running.launch import Process, Server
 from headrace.running.parameters import check_arguments
-from headrace.running.session import Event, Session, Slots
+from headrace.running.results import RunResult
+from headrace.running.session import Session, Slots
 from headrace.sites.home import HOME_VARIABLE, Home
-from headrace.sites.journal import Journal, process_start
+from headrace.sites.journal import Event, Journal, process_start
 
 _RECORDER_WAIT = 60.0
 _DEFAULT_JOBS = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepResult:
-    """How one step ended."""
-
-    step: str
-    """Its path in the pipeline."""
-    name: str
-    """What people call it."""
-    state: State
-    """Its final state."""
-    attempt: int
-    """How many attempts it took."""
-    inputs: dict[str, Any]
-    """Its input artifacts."""
-    parameters: dict[str, Any]
-    """Its input parameters."""
-    outputs: dict[str, Any]
-    """What it made: `parameters` and `artifacts`."""
-    reused_from: str | None
-    """The run whose result stood in."""
-    seconds: float
-    """How long it took."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """How a run ended."""
-
-    run_id: str
-    """The run's id."""
-    state: State
-    """Succeeded, failed or cancelled."""
-    seconds: float
-    """How long it took."""
-    outputs: dict[str, Any]
-    """The pipeline's outputs: parameters by value, artifacts as the journal has them."""
-    error: dict[str, Any] | None
-    """What went wrong first."""
-    events: list[Event]
-    """The journal."""
-
-    @property
-    def steps(self) -> list[StepResult]:
-        """Every step that ended, in the order of their ends."""
-        return [
-            StepResult(
-                step=one["step"],
-                name=one["name"],
-                state=State(one["state"]),
-                attempt=one.get("attempt", 0),
-                inputs=one.get("inputs", {}),
-                parameters=one.get("parameters", {}),
-                outputs=one.get("outputs", {"parameters": {}, "artifacts": {}}),
-                reused_from=one.get("reused_from"),
-                seconds=one["seconds"],
-            )
-            for one in self.events
-            if one["type"] == "step_finished"
-        ]
 
 
 def run_pipeline(
@@ -130,37 +70,64 @@ def run_pipeline(
     """
     compiled = pipeline if isinstance(pipeline, Compiled) else compile_pipeline(pipeline)
     checked = check_arguments(arguments, compiled.parameters)
-    plan = _plan(compiled)
-    _check_step(from_step, plan)
+    planned = plan.steps(compiled)
+    plan.check_step(from_step, planned)
     extra: dict[str, str] = {}
-    if any(one["engine"] == "spark" for one in plan):
+    if any(one["engine"] == "spark" for one in planned):
         extra["JAVA_HOME"] = str(java.find_java().home)
     home.ensure()
-    run = _Run(
-        compiled, checked, home, plan, use_cache, from_step, jobs, on_event, source, extra, record
+    options = Options(
+        use_cache=use_cache,
+        from_step=from_step,
+        jobs=jobs or max(_DEFAULT_JOBS, os.cpu_count() or 1),
+        on_event=on_event,
+        source=source,
+        record=record and importlib.util.find_spec("mlflow") is not None,
     )
+    run = _Run(compiled, checked, home, planned, options, extra)
     return asyncio.run(run.run())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to run; see `run_pipeline`."""
+
+    use_cache: bool
+    """Whether earlier results may stand in."""
+    from_step: str | None
+    """The step that is to run with all after it."""
+    jobs: int
+    """How many steps may run at once."""
+    on_event: Callable[[Event], None] | None
+    """Told of every event."""
+    source: str
+    """What the user typed for the pipeline."""
+    record: bool
+    """Whether the run is written into MLflow."""
 
 
 class _Run:
     def __init__(
-        self, compiled: Compiled, arguments: dict[str, Any], home: Home, plan: list[Event],
-        use_cache: bool, from_step: str | None, count: int | None,
-        on_event: Callable[[Event], None] | None, source: str, extra: dict[str, str], record: bool,
-    ) -> None:  # fmt: skip
+        self,
+        compiled: Compiled,
+        arguments: dict[str, Any],
+        home: Home,
+        planned: list[Event],
+        options: Options,
+        extra: Mapping[str, str],
+    ) -> None:
         self.arguments = arguments
-        self.plan = plan
-        self.source = source
+        self.planned = planned
+        self.options = options
         self.began = time.monotonic()
         now = datetime.now(UTC)
         run_id = f"{compiled.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         folder = home.run(run_id)
         journal = Journal(folder)
         (folder / "pipeline.yaml").write_text(compiled.text)
-        code = _code(compiled, home)
-        self.recorded = record and importlib.util.find_spec("mlflow") is not None
+        code = plan.code(compiled, home)
         libraries = {
-            label: _libraries(executor, code)
+            label: plan.libraries(executor, code)
             for label, executor in compiled.ir["deploymentSpec"]["executors"].items()
         }
         self.session = Session(
@@ -168,17 +135,17 @@ class _Run:
             run_id=run_id,
             home=home,
             journal=journal,
-            slots=Slots(count or max(_DEFAULT_JOBS, os.cpu_count() or 1)),
-            use_cache=use_cache,
-            from_step=from_step,
+            slots=Slots(options.jobs),
+            use_cache=options.use_cache,
+            from_step=options.from_step,
             code=code,
             libraries=libraries,
             light=Server([], folder / "forkserver.log"),
             heavy=Server(
-                _ahead(compiled, libraries, recorded=self.recorded), folder / "forkserver.log"
+                plan.ahead(compiled, libraries, recorded=options.record), folder / "forkserver.log"
             ),
-            environment=_environment(home, run_id, compiled.name, code) | extra,
-            on_event=on_event,
+            environment=_environment(home, run_id, compiled.name, code) | dict(extra),
+            on_event=options.on_event,
             started=now.isoformat(timespec="seconds"),
         )
 
@@ -194,8 +161,9 @@ class _Run:
             session.emit(
                 type="run_started", run=session.run_id, pipeline=session.compiled.name,
                 parameters=self.arguments, code_digest=session.compiled.code_digest,
-                git=_git(session.compiled), source=self.source, pid=os.getpid(),
-                pid_start=process_start(os.getpid()), steps_total=len(self.plan), plan=self.plan,
+                git=_git(session.compiled), source=self.options.source, pid=os.getpid(),
+                pid_start=process_start(os.getpid()),
+                steps_total=len(self.planned), plan=self.planned,
             )  # fmt: skip
             recorder = await self.record()
             outcome = await self.walk()
@@ -262,7 +230,7 @@ class _Run:
 
     async def record(self) -> Process | None:
         """Start the process that writes the run into MLflow, if MLflow is installed."""
-        if not self.recorded:
+        if not self.options.record:
             return None
         request = {
             "kind": "call",
@@ -299,105 +267,6 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     ours, others = group.split(HeadraceError)
     first = (ours or others or group).exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-def _plan(compiled: Compiled) -> list[Event]:
-    """The steps that are known before anything runs, in an order in which they could run."""
-    components = compiled.ir["components"]
-    executors = compiled.ir["deploymentSpec"]["executors"]
-
-    def inside(dag: Any, path: str) -> Iterator[Event]:
-        for name in _in_order(dag.get("tasks", {})):
-            task = dag["tasks"][name]
-            component = components[task["componentRef"]["name"]]
-            here = f"{path}/{name}" if path else name
-            if "dag" in component:
-                yield from inside(component["dag"], here)
-            else:
-                shown = task.get("taskInfo", {}).get("name") or name
-                engine = jobs.engine_of(executors[component["executorLabel"]])
-                yield {"step": here, "name": shown, "engine": engine}
-
-    return list(inside(compiled.ir["root"]["dag"], ""))
-
-
-def _in_order(tasks: Mapping[str, Any]) -> list[str]:
-    ordered: list[str] = []
-
-    def visit(name: str) -> None:
-        if name in tasks and name not in ordered:
-            for before in sorted(upstream(tasks[name])):
-                visit(before)
-            ordered.append(name)
-
-    for name in tasks:
-        visit(name)
-    return ordered
-
-
-def _check_step(step: str | None, plan: list[Event]) -> None:
-    names = {one["name"] for one in plan} | {
-        part for one in plan for part in one["step"].split("/")
-    }
-    if step is not None and step not in names:
-        raise UsageError(
-            f"The pipeline has no step {step!r}.",
-            hint=did_you_mean(step, [one["name"] for one in plan]),
-        )
-
-
-def _code(compiled: Compiled, home: Home) -> Path | None:
-    """The unpacked code of the pipeline's steps."""
-    if compiled.code is not None:
-        return compiled.code.unpack(home.code)
-    if not compiled.code_digest:
-        return None
-    folder = home.code / compiled.code_digest.removeprefix("sha256:")
-    if not folder.is_dir():
-        raise UsageError(
-            "The code of this compiled pipeline is not here.",
-            where=str(folder),
-            hint="compile it on this machine, or run its folder instead of the YAML",
-        )
-    return folder
-
-
-def _libraries(executor: Mapping[str, Any], code: Path | None) -> frozenset[str]:
-    container = executor.get("container")
-    return jobs.libraries_of(container, code) if container else frozenset()
-
-
-def _ahead(
-    compiled: Compiled, libraries: Mapping[str, frozenset[str]], *, recorded: bool
-) -> list[str]:
-    """What to import ahead, in the order in which the pipeline will want it.
-
-    MLflow comes along wherever the run is recorded: the recorder needs it.
-    """
-    components = compiled.ir["components"]
-    wanted: list[str] = []
-
-    def inside(dag: Any) -> None:
-        for name in _in_order(dag.get("tasks", {})):
-            component = components[dag["tasks"][name]["componentRef"]["name"]]
-            if "dag" in component:
-                inside(component["dag"])
-            else:
-                wanted.extend(sorted(libraries.get(component["executorLabel"], ()), key=_cost))
-
-    inside(compiled.ir["root"]["dag"])
-    wanted += ["mlflow"] if recorded else []
-    return [one for one in dict.fromkeys(wanted) if one != "pyspark"]
-
-
-def _cost(library: str) -> tuple[int, str]:
-    # Ray's modules import torch's; everything else is cheaper the earlier numpy is there.
-    return (
-        ["numpy", "pandas", "torch", "ray"].index(library)
-        if library in ("numpy", "pandas", "torch", "ray")
-        else 9,
-        library,
-    )
 
 
 def _environment(home: Home, run_id: str, pipeline: str, code: Path | None) -> dict[str, str]:

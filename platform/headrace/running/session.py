@@ -13,9 +13,7 @@ from headrace.core.errors import EnvironmentProblem
 from headrace.executing import failures
 from headrace.running.launch import Server
 from headrace.sites.home import Home
-from headrace.sites.journal import Journal
-
-Event = dict[str, Any]
+from headrace.sites.journal import Event, Journal
 
 
 class Slots(asyncio.Semaphore):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 HOME_VARIABLE = "HEADRACE_HOME"
 PROJECT_MARKERS = (".headrace", "pyproject.toml", ".git")
@@ -55,7 +56,7 @@ class Home:
     @property
     def tracking_uri(self) -> str:
         """What MLflow's clients take as tracking and registry URI."""
-        return f"sqlite:///{self.database}"
+        return f"sqlite:///{quote(str(self.database))}"
 
     def run(self, run_id: str) -> Path:
         """The folder of one run."""

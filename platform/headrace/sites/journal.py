@@ -16,6 +16,9 @@ from headrace.sites.home import Home
 
 FILE = "events.jsonl"
 
+Event = dict[str, Any]
+"""One line of a journal: its `type` says what happened, `time` when, in Unix seconds."""
+
 
 class Journal:
     """The writer of one run's events."""
@@ -25,7 +28,7 @@ class Journal:
         self.folder = folder
         self._out = (folder / FILE).open("a", encoding="utf-8")
 
-    def write(self, event: dict[str, Any]) -> dict[str, Any]:
+    def write(self, event: Event) -> Event:
         """Append an event with the time of now, and return it with that time.
 
         Raises:
@@ -63,27 +66,42 @@ class RunRecord:
     """The run's folder."""
 
 
-def read_events(folder: Path) -> list[dict[str, Any]]:
+class Follower:
+    """Reads what was added to a journal since the last time."""
+
+    def __init__(self, run_folder: Path) -> None:
+        self._path = run_folder / FILE
+        self._offset = 0
+
+    def new(self) -> list[Event]:
+        """The events that came since the last call; a line that is half written waits."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                complete = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        self._offset += len(complete[0]) + len(complete[1])
+        return [event for line in complete[0].splitlines() if (event := _event(line))]
+
+
+def read_events(folder: Path) -> list[Event]:
     """All whole events of a run; a line cut short by a crash is left out."""
-    path = folder / FILE
-    if not path.exists():
-        return []
-    return [event for line in path.read_bytes().splitlines() if (event := _event(line))]
+    return Follower(folder).new()
 
 
-def follow(folder: Path, *, poll: float = 0.2) -> Iterator[dict[str, Any]]:
+def follow(folder: Path, *, poll: float = 0.2) -> Iterator[Event]:
     """Events as they come, until the run finishes or its process is gone.
 
     Args:
         folder: The run's folder.
         poll: Seconds between two looks.
     """
-    seen = 0
+    follower = Follower(folder)
     while True:
         alive = _alive(folder)
-        events = read_events(folder)
-        yield from events[seen:]
-        seen = len(events)
+        events = follower.new()
+        yield from events
         if not alive or any(one["type"] == "run_finished" for one in events):
             return
         time.sleep(poll)
@@ -178,9 +196,9 @@ def _alive(folder: Path) -> bool:
     return record is not None and record.state is State.RUNNING
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
+def _event(line: bytes) -> Event | None:
     try:
         event = json.loads(line)
     except ValueError:
         return None
-    return event if isinstance(event, dict) else None
+    return event if isinstance(event, dict) and "type" in event else None

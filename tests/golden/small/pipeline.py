@@ -7,7 +7,12 @@ import headrace as hr
 
 
 @dsl.pipeline(name="small", description="Counts words and judges them.")
-def small(text: str = "it's one", epochs: int = 3, rates: list = [0.1, 0.2], share: float = 1.0):  # noqa: B006
+def small(
+    text: str = "it's one",
+    epochs: int = 3,
+    rates: list[float] = [0.1],  # noqa: B006
+    share: float = 1.0,
+):
     """Counts words and judges them.
 
     Args:

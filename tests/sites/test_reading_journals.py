@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from headrace.registry.journal import Follower, read, runner_alive
+from headrace.sites.journal import Follower, process_alive, read_events
 
 
 def test_only_complete_lines_are_taken_and_each_of_them_once(tmp_path: Path) -> None:
@@ -19,12 +19,12 @@ def test_only_complete_lines_are_taken_and_each_of_them_once(tmp_path: Path) -> 
     with journal.open("a") as file:
         file.write('}\n{"type": "c"}\n')
     assert follower.new() == [{"type": "b"}, {"type": "c"}]
-    assert read(tmp_path) == [{"type": "a"}, {"type": "b"}, {"type": "c"}]
+    assert read_events(tmp_path) == [{"type": "a"}, {"type": "b"}, {"type": "c"}]
 
 
 def test_torn_lines_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_bytes(b'{"type": "a"}\n{"ty\n[1]\n\xff\n\n{"type": "b"}\n')
-    assert read(tmp_path) == [{"type": "a"}, {"type": "b"}]
+    assert read_events(tmp_path) == [{"type": "a"}, {"type": "b"}]
 
 
 def own_start() -> int:
@@ -32,21 +32,17 @@ def own_start() -> int:
 
 
 def test_this_process_is_alive() -> None:
-    assert runner_alive({"pid": os.getpid(), "pid_start": own_start()})
-    assert runner_alive({"pid": os.getpid(), "pid_start": None})
+    assert process_alive(os.getpid(), str(own_start()))
+    assert process_alive(os.getpid(), None)
 
 
 def test_another_process_with_the_same_id_is_not_the_runner() -> None:
-    assert not runner_alive({"pid": os.getpid(), "pid_start": own_start() + 1})
+    assert not process_alive(os.getpid(), str(own_start() + 1))
 
 
 def test_a_process_that_ended_is_not_alive_whether_reaped_or_not() -> None:
     process = subprocess.Popen(["true"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert not runner_alive({"pid": process.pid, "pid_start": None})
+    assert not process_alive(process.pid, None)
     process.wait()
-    assert not runner_alive({"pid": process.pid, "pid_start": None})
-
-
-def test_a_run_without_a_process_id_has_no_runner() -> None:
-    assert not runner_alive({})
+    assert not process_alive(process.pid, None)
