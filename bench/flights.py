@@ -22,7 +22,7 @@ from measuring import Measured, machine, measure
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
-EDIT = ROOT / "pipelines/flights/train.py", re.compile(r"(DROPOUT\s*=\s*)([\d.]+)")
+EDIT = ROOT / "pipelines/flights/training.py", re.compile(r"(DROPOUT\s*=\s*)([\d.]+)")
 
 
 def headrace(folder: Path) -> tuple[Measured, Measured]:

@@ -1,14 +1,14 @@
 """The pipeline: one network per learning rate, side by side; the best is kept if it is good."""
 
-import headrace as hr
 from kfp import dsl
 
+import headrace as hr
 from digits import data, training
 
 
 @dsl.pipeline(
     name="digits",
-    description="Train a small network per learning rate, keep the best, register it if it is good.",
+    description="Train a network per learning rate, keep the best, register it if it is good.",
 )
 def digits(epochs: int = 12, dropout: float = 0.25, least_accuracy: float = 0.95) -> None:
     """Train, choose and register.

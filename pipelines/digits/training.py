@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import List, NamedTuple  # noqa: UP035  (KFP reads List)
 
-import headrace as hr
 from kfp.dsl import Dataset, Input, Model, Output
+
+import headrace as hr
 
 
 class Trained(NamedTuple):
@@ -41,8 +42,9 @@ def train(
         epochs: How often the training rows are seen.
         dropout: Share of activations dropped.
     """
+    from importlib.metadata import version
+
     import mlflow
-    import numpy
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -72,7 +74,8 @@ def train(
         network, model.path, signature=signature, input_example=rows[:2].numpy(),
         code_paths=[__file__.rpartition("/")[0]],
         # Named here, because MLflow would find out by loading the model in another process.
-        pip_requirements=[f"torch=={torch.__version__}", f"numpy=={numpy.__version__}"],
+        # The installed version's name: torch's own adds its CUDA, which no index knows.
+        pip_requirements=[f"{name}=={version(name)}" for name in ("torch", "numpy")],
     )  # fmt: skip
     model.metadata["learning_rate"] = learning_rate
     return Trained(accuracy=accuracy)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import headrace as hr
 from kfp.dsl import Dataset, Input, Metrics, Output
+
+import headrace as hr
 
 
 @hr.step

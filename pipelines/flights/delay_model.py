@@ -31,7 +31,7 @@ class DelayModel(PythonModel):  # type: ignore[misc]
         self.network = code.DelayNetwork.from_state(state)
         self.network.eval()
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:  # noqa: ARG002
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
         """One probability per row, in the rows' order."""
         return self.network.predict(model_input)
 

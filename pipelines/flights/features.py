@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import headrace as hr
 from kfp.dsl import Dataset, Input, Output
+
+import headrace as hr
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

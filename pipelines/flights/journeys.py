@@ -21,26 +21,29 @@ UNKNOWN_ZONE_MINUTES = 120
 """Taxi time assumed for the few airports whose time zone the tables lack: more than it takes,
 so that such a landing counts as known too late rather than too early."""
 
+INTEGER, DOUBLE, STRING, TIMESTAMP = (
+    T.IntegerType(),
+    T.DoubleType(),
+    T.StringType(),
+    T.TimestampType(),
+)
+
 COLUMNS: dict[str, dict[str, T.DataType]] = {
     "flights": {
-        **dict.fromkeys(
-            "year month day dep_delay arr_time sched_arr_time arr_delay flight air_time distance "
-            "hour minute".split(),
-            T.IntegerType(),
-        ),
-        **dict.fromkeys("carrier tailnum origin dest".split(), T.StringType()),
-        "time_hour": T.TimestampType(),
+        **dict.fromkeys(["year", "month", "day", "hour", "minute", "flight"], INTEGER),
+        **dict.fromkeys(["carrier", "tailnum", "origin", "dest"], STRING),
+        **dict.fromkeys(["dep_delay", "arr_time", "sched_arr_time", "arr_delay"], INTEGER),
+        **dict.fromkeys(["air_time", "distance"], INTEGER),
+        "time_hour": TIMESTAMP,
     },
     "weather": {
-        "origin": T.StringType(),
-        "time_hour": T.TimestampType(),
-        **dict.fromkeys(
-            "temp dewp humid wind_dir wind_speed wind_gust precip visib".split(),
-            T.DoubleType(),
-        ),
+        "origin": STRING,
+        "time_hour": TIMESTAMP,
+        **dict.fromkeys(["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust"], DOUBLE),
+        **dict.fromkeys(["precip", "visib"], DOUBLE),
     },
-    "planes": {"tailnum": T.StringType(), "year": T.IntegerType(), "seats": T.IntegerType()},
-    "airports": {"faa": T.StringType(), "tzone": T.StringType()},
+    "planes": {"tailnum": STRING, "year": INTEGER, "seats": INTEGER},
+    "airports": {"faa": STRING, "tzone": STRING},
 }
 """What is read of each table."""
 
@@ -76,7 +79,7 @@ def minutes(moment: Column) -> Column:
 
 
 def next_time(clock: Column, after: Column, offset: Column) -> Column:
-    """The first moment not before `after` at which local clocks show `clock` (as 1345 for 13:45)."""
+    """The first moment from `after` on at which local clocks show `clock` (1345 is 13:45)."""
     of_day = F.floor(clock / 100) * 60 + clock % 100
     return after + F.pmod(of_day - after - offset, F.lit(24 * 60))
 

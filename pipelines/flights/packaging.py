@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import mlflow
+import mlflow.pyfunc
 import pandas as pd
 import torch
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
-from flights.columns import CATEGORICAL, NUMERIC
+from flights.columns import CATEGORICAL, FEATURES, NUMERIC
 from flights.network import DelayNetwork
 
-WHOLE = ("hour", "weekday")
-"""Categories that are whole numbers."""
+WHOLE_NUMBERS = ("hour", "weekday")
+"""The categories that are no texts."""
 
 
-def signature() -> ModelSignature:
-    """Raw columns in, a probability out; every number may be left out or null."""
-    categories = [
-        ColSpec(DataType.long if name in WHOLE else DataType.string, name) for name in CATEGORICAL
-    ]
-    numbers = [ColSpec(DataType.double, name, required=False) for name in NUMERIC]
-    return ModelSignature(
-        inputs=Schema([*categories, *numbers]), outputs=Schema([ColSpec(DataType.double)])
-    )
-
-
-def save(network: DelayNetwork, example: pd.DataFrame, folder: str) -> None:
-    """Write the model with its code, its weights, its signature and `example` to `folder`."""
+def save(network: DelayNetwork, rows: pd.DataFrame, folder: str) -> None:
+    """Write the network to `folder`, with its own code, a signature and an example from `rows`."""
     here = Path(__file__).parent
     with TemporaryDirectory() as scratch:
         weights = Path(scratch) / "weights.pt"
@@ -40,13 +30,25 @@ def save(network: DelayNetwork, example: pd.DataFrame, folder: str) -> None:
             python_model=str(here / "delay_model.py"),
             artifacts={"network": str(here / "network.py"), "weights": str(weights)},
             signature=signature(),
-            input_example=example,
-            pip_requirements=[f"{name}=={version}" for name, version in versions().items()],
+            input_example=example(rows),
+            # Named here, because MLflow would find out by loading the model in another process.
+            pip_requirements=[f"{name}=={version(name)}" for name in ("torch", "pandas", "numpy")],
         )
 
 
-def versions() -> dict[str, str]:
-    """What the model was made with and needs again."""
-    from importlib.metadata import version
+def signature() -> ModelSignature:
+    """Raw columns in, a probability out; any number may be null or left out."""
+    categories = [
+        ColSpec(DataType.long if name in WHOLE_NUMBERS else DataType.string, name)
+        for name in CATEGORICAL
+    ]
+    numbers = [ColSpec(DataType.double, name, required=False) for name in NUMERIC]
+    return ModelSignature(
+        inputs=Schema([*categories, *numbers]), outputs=Schema([ColSpec(DataType.double)])
+    )
 
-    return {name: version(name) for name in ("mlflow", "torch", "pandas", "numpy")}
+
+def example(rows: pd.DataFrame) -> pd.DataFrame:
+    """Three real flights, from the beginning, the middle and the end of the rows."""
+    places = [len(rows) * part // 4 for part in (1, 2, 3)]
+    return rows[list(FEATURES)].iloc[places].reset_index(drop=True)

@@ -1,8 +1,8 @@
 """From raw tables to a served model: `headrace run pipelines/flights`."""
 
-import headrace as hr
 from kfp import dsl
 
+import headrace as hr
 from flights.baselines import baselines
 from flights.columns import TARGET
 from flights.features import features

@@ -13,8 +13,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from flights.batches import read_part
 from flights.columns import CATEGORICAL, FEATURES, IDENTITY, NUMERIC, TARGET
+from flights.parts import read_part
 
 RATE_KEYS = ["carrier", "hour", "origin"]
 
@@ -46,7 +46,10 @@ def historic_rate(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray[Any, An
 def logistic(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray[Any, Any]:
     """For each test row the probability from a logistic regression on all features."""
     categories = OneHotEncoder(
-        handle_unknown="infrequent_if_exist", min_frequency=RARE, sparse_output=False, dtype=np.float32
+        handle_unknown="infrequent_if_exist",
+        min_frequency=RARE,
+        sparse_output=False,
+        dtype=np.float32,
     )
     numbers = make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),

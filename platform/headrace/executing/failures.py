@@ -43,7 +43,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     hint = ""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         hint = "the disk is full: free some space and run again; what is complete is kept"
-    text = spark.explain(error) or str(error).strip()
+    text = spark.explain(error) or _text(error)
     return {
         "kind": type(error).__name__,
         "what": f"{type(error).__name__}: {text}" if text else type(error).__name__,
@@ -52,6 +52,13 @@ def describe(error: BaseException) -> dict[str, Any]:
         "exit_code": 1,
         "traceback": user_traceback(error),
     }
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error).strip()
+    except Exception:  # a user's class may do anything when asked for its text
+        return ""
 
 
 def user_traceback(error: BaseException) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,7 +49,7 @@ def main(job: Mapping[str, Any]) -> int:
             case "call":
                 _call(job["call"], job["arguments"])
     except BaseException as error:
-        return _failed(error, Path(job["work"]))
+        return _failed(error, job)
     return 0
 
 
@@ -129,13 +131,20 @@ def _await_tracking(job: Mapping[str, Any]) -> None:
         time.sleep(0.02)
 
 
-def _failed(error: BaseException, work: Path) -> int:
+def _failed(error: BaseException, job: Mapping[str, Any]) -> int:
     if isinstance(error, SystemExit) and error.code in (128 + signal.SIGTERM, 0, None):
         return int(error.code or 0)
-    traceback.print_exception(error)
-    description = failures.describe(error)
+    text = json.dumps(failures.describe(error))
+    target = Path(job["work"]) / ERROR_FILE
     try:
-        (work / ERROR_FILE).write_text(json.dumps(description))
-    except OSError as full:
-        print(f"headrace: the error could not be written down: {full}", file=sys.stderr)
+        target.write_text(text)
+    except OSError:
+        # The disk is full. What this attempt wrote is of no use to anybody, and makes room.
+        if job["kind"] == "python":
+            output = Path(job["executor_input"]["outputs"]["outputFile"])
+            shutil.rmtree(output.parent, ignore_errors=True)
+        with suppress(OSError):
+            target.write_text(text)
+    with suppress(OSError):
+        traceback.print_exception(error)
     return 1

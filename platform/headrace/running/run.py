@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib.util
 import os
 import secrets
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.compiling.pipeline import Compiled, compile_pipeline
-from headrace.core.errors import HeadraceError, RunCancelled
+from headrace.core.errors import EnvironmentProblem, HeadraceError, RunCancelled
 from headrace.core.states import State
 from headrace.engines import java
 from headrace.executing import context
@@ -75,7 +76,6 @@ def run_pipeline(
     extra: dict[str, str] = {}
     if any(one["engine"] == "spark" for one in planned):
         extra["JAVA_HOME"] = str(java.find_java().home)
-    home.ensure()
     options = Options(
         use_cache=use_cache,
         from_step=from_step,
@@ -84,8 +84,22 @@ def run_pipeline(
         source=source,
         record=record and importlib.util.find_spec("mlflow") is not None,
     )
-    run = _Run(compiled, checked, home, planned, options, extra)
+    try:
+        run = _Run(compiled, checked, home.ensure(), planned, options, extra)
+    except OSError as error:
+        raise _unwritable(home, error) from error
     return asyncio.run(run.run())
+
+
+def _unwritable(home: Home, error: OSError) -> EnvironmentProblem:
+    full = error.errno == errno.ENOSPC
+    return EnvironmentProblem(
+        f"The home cannot be written: {error.strerror}.",
+        where=str(home.root),
+        hint="free some disk space and run again; what is complete is kept"
+        if full
+        else "choose another folder with --home or HEADRACE_HOME, or make this one writable",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +133,8 @@ class _Run:
         self.arguments = arguments
         self.planned = planned
         self.options = options
+        self.interrupted = False
+        self.awaited: asyncio.Future[Any] | None = None
         self.began = time.monotonic()
         now = datetime.now(UTC)
         run_id = f"{compiled.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -150,6 +166,25 @@ class _Run:
         )
 
     async def run(self) -> RunResult:
+        with _on_signals(self.interrupt):
+            await self.begin_to_end()
+        end = self.session.events[-1]
+        return RunResult(
+            run_id=self.session.run_id,
+            state=State(end["state"]),
+            seconds=end["seconds"],
+            outputs=end["outputs"],
+            error=end["error"],
+            events=self.session.events,
+        )
+
+    def interrupt(self) -> None:
+        """Cancel the run; once it is over, wait for nothing more."""
+        self.interrupted = True
+        if self.awaited is not None:
+            self.awaited.cancel()
+
+    async def begin_to_end(self) -> None:
         session = self.session
         if "workspace" in str(session.compiled.platforms.get("kubernetes", {})):
             session.workspace.mkdir(parents=True, exist_ok=True)
@@ -179,21 +214,19 @@ class _Run:
                 self.finish(Outcome(state=State.FAILED, error=session.describe(error)))
             raise
         finally:
-            if recorder is not None:
-                with suppress(TimeoutError, HeadraceError):
-                    await asyncio.wait_for(recorder.exited, _RECORDER_WAIT)
+            if recorder is not None and not session.lost:
+                await self.settle(recorder)
             await session.light.close()
             await session.heavy.close()
-            session.journal.close()
-        end = session.events[-1]
-        return RunResult(
-            run_id=session.run_id,
-            state=State(end["state"]),
-            seconds=end["seconds"],
-            outputs=end["outputs"],
-            error=end["error"],
-            events=session.events,
-        )
+            with suppress(OSError):  # the disk is full, which was said
+                session.journal.close()
+
+    async def settle(self, recorder: Process) -> None:
+        """Let the recorder finish; for whoever is impatient, it goes on without us."""
+        self.awaited = asyncio.shield(recorder.exited)
+        await asyncio.wait([self.awaited], timeout=_RECORDER_WAIT)
+        if self.awaited.done() and not self.awaited.cancelled():
+            self.awaited.exception()  # it was recorded elsewhere, or nowhere: the run stands
 
     async def walk(self) -> Outcome:
         """Walk the graph, unless somebody cancels it."""
@@ -201,15 +234,19 @@ class _Run:
         given = {key: value for key, value in self.arguments.items() if value is not None}
         graph = Graph(self.session, root, Scope(inputs=Outputs(parameters=given)), "")
         walking = asyncio.create_task(graph.walk())
-        with _cancelled_by_signals(walking):
-            try:
-                return await walking
-            except asyncio.CancelledError:
-                await asyncio.to_thread(self.stop_servers)
-                error = RunCancelled("The run was cancelled.", hint="run again to continue it")
-                return Outcome(state=State.CANCELLED, error=self.session.describe(error))
-            except BaseExceptionGroup as group:
-                raise _first(group) from group
+        self.awaited = walking
+        if self.interrupted:
+            walking.cancel()
+        try:
+            return await walking
+        except asyncio.CancelledError:
+            await asyncio.to_thread(self.stop_servers)
+            error = RunCancelled("The run was cancelled.", hint="run again to continue it")
+            return Outcome(state=State.CANCELLED, error=self.session.describe(error))
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        finally:
+            self.awaited = None
 
     def stop_servers(self) -> None:
         from headrace.serving import local
@@ -247,13 +284,14 @@ class _Run:
 
 
 @contextmanager
-def _cancelled_by_signals(task: asyncio.Task[Any]) -> Iterator[None]:
+def _on_signals(handler: Callable[[], None]) -> Iterator[None]:
+    """Call `handler` on the signals by which users and systems end programs."""
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     # Outside the main thread signals are the affair of whoever called us.
     with suppress(RuntimeError, ValueError):
         for number in numbers:
-            loop.add_signal_handler(number, task.cancel)
+            loop.add_signal_handler(number, handler)
     try:
         yield
     finally:

@@ -29,7 +29,9 @@ def read_part(table: str, part: str, columns: Sequence[str]) -> pd.DataFrame:
         raise FileNotFoundError(f"no part {part!r} in {table}: {folder} is not there")
     files = sorted(folder.glob("*.parquet"))
     if missing := sorted({*columns, *ORDER} - set(parquet.read_schema(files[0]).names)):
-        raise ValueError(f"the flights table has no column {', '.join(map(repr, missing))}: {files[0]}")
+        raise ValueError(
+            f"the flights table has no column {', '.join(map(repr, missing))}: {files[0]}"
+        )
     wanted = list(dict.fromkeys([*columns, *ORDER]))
     rows = pd.concat([pd.read_parquet(one, columns=wanted) for one in files])
     return rows.sort_values(ORDER, kind="stable", ignore_index=True)[list(columns)]
