@@ -117,4 +117,4 @@ def _tensors(path: str):
 
     table = pd.read_parquet(path)
     pixels = table.drop(columns="digit").to_numpy("float32")
-    return torch.from_numpy(pixels), torch.from_numpy(table.digit.to_numpy("int64"))
+    return torch.tensor(pixels), torch.tensor(table.digit.to_numpy("int64"))

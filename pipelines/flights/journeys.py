@@ -28,6 +28,8 @@ INTEGER, DOUBLE, STRING, TIMESTAMP = (
     T.TimestampType(),
 )
 
+NUMBERS = (INTEGER, DOUBLE)
+
 COLUMNS: dict[str, dict[str, T.DataType]] = {
     "flights": {
         **dict.fromkeys(["year", "month", "day", "hour", "minute", "flight"], INTEGER),
@@ -54,6 +56,8 @@ def read_table(spark: SparkSession, folder: Path, table: str) -> DataFrame:
     Raises:
         FileNotFoundError: The folder has no such table.
         ValueError: The table lacks a column; the message names it.
+
+    What cannot be read as a number fails when the rows are read, not silently as null.
     """
     file = folder / f"{table}.csv"
     if not file.is_file():
@@ -67,10 +71,12 @@ def read_table(spark: SparkSession, folder: Path, table: str) -> DataFrame:
             f"table {table!r} has no column {', '.join(map(repr, missing))}: {file} has "
             f"{', '.join(header)}"
         )
+    # Whole numbers are read as doubles: other writers put "517.0" where some value is missing.
     schema = T.StructType(
-        [T.StructField(name, wanted.get(name, T.StringType())) for name in header]
+        [T.StructField(name, DOUBLE if wanted.get(name) in NUMBERS else STRING) for name in header]
     )
-    return spark.read.csv(str(file), schema=schema, header=True, nullValue="NA").select(*wanted)
+    rows = spark.read.csv(str(file), schema=schema, header=True, nullValue="NA", mode="FAILFAST")
+    return rows.select(*(F.col(name).cast(kind).alias(name) for name, kind in wanted.items()))
 
 
 def minutes(moment: Column) -> Column:

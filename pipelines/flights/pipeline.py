@@ -22,6 +22,7 @@ def flights(
     learning_rate: float = 0.004,
     sample: float = 1.0,
     seed: int = 0,
+    gate: str = GATE,
 ):
     """Train on January to September, test on November and December 2013.
 
@@ -31,6 +32,7 @@ def flights(
         learning_rate: Peak of the one-cycle schedule.
         sample: Share of the flights to use, for a quick look.
         seed: Of everything random in training.
+        gate: What must hold of the figures before the model takes over.
     """
     raw = tables()
     table = features(tables=raw.outputs["raw"], sample=sample)
@@ -52,5 +54,5 @@ def flights(
     version = hr.register(
         model=trained.outputs["model"], name=NAME, metrics=evaluated.outputs["metrics"]
     )
-    promoted = hr.promote(version=version.outputs["version"], alias="champion", gate=GATE)
+    promoted = hr.promote(version=version.outputs["version"], alias="champion", gate=gate)
     hr.serve(model=NAME, alias="champion").after(promoted)

@@ -4,9 +4,7 @@ import pytest
 
 from headrace.core.errors import UsageError
 
-HINT = (
-    "annotate it: {0}: str (or int, float, bool, list, dict, Input[Dataset], Output[Model], …)"
-)
+HINT = "annotate it: {0}: str (or int, float, bool, list, dict, Input[Dataset], Output[Model], …)"
 
 
 def refused(load, text):

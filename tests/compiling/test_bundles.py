@@ -147,9 +147,7 @@ def test_a_file_that_is_edited_or_removed_before_it_is_copied(root, tmp_path, ed
     with pytest.raises(UsageError) as wrong:
         made.unpack(tmp_path / "code")
     assert str(wrong.value) == (
-        "The pipeline's code was edited while it was read.\n"
-        f"  at: {root}\n"
-        "  try: run it again"
+        f"The pipeline's code was edited while it was read.\n  at: {root}\n  try: run it again"
     )
     assert list((tmp_path / "code").iterdir()) == []
 

@@ -28,9 +28,7 @@ OURS = re.compile(r"(headrace\.(?:registry|serving)[^)]*code='')sha256:[0-9a-f]{
 
 def compiled(place: Path, seed: str) -> str:
     """Compile the small pipeline in a process of its own, from a copy in `place`."""
-    shutil.copytree(
-        GOLDEN / "small", place / "small", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    shutil.copytree(GOLDEN / "small", place / "small", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(
         [sys.executable, "-c", PROGRAM, "small", "out.yaml"], cwd=place, check=True,
         env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONDONTWRITEBYTECODE": "1"},

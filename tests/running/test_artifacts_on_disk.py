@@ -227,8 +227,10 @@ def test_an_earlier_result(kept):
         lambda home, folder: (folder / "manifest.json").write_text('{"fingerprint": "k"}'),
         lambda home, folder: (home.cache / "k.json").write_text("{"),
         lambda home, folder: (home.cache / "k.json").write_text("{}"),
-        lambda home, folder: shutil.copy(home.cache / "k.json", home.cache / "other.json")
-        and (home.cache / "k.json").unlink(),
+        lambda home, folder: (
+            shutil.copy(home.cache / "k.json", home.cache / "other.json")
+            and (home.cache / "k.json").unlink()
+        ),
     ],
 )
 def test_a_damaged_result_does_not_count(kept, damage):

@@ -106,6 +106,24 @@ def test_ctrl_c_at_an_event(project, tmp_path, kind, step, complete):
     finishes_from_what_is_complete(project, tmp_path, complete)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.25, 0.45])
+def test_ctrl_c_at_any_moment(project, tmp_path, until, seconds):
+    """By the clock, from the moment on when the run has a folder: whatever it is about, it ends,
+    nothing stays, and the next run comes right."""
+    project.write(pipeline=PIPELINE, steps=STEPS)
+    client = project.start(arguments={"folder": str(tmp_path)})
+    until(lambda: project.home.runs.is_dir() and list(project.home.runs.iterdir()))
+    time.sleep(seconds)
+    client.send_signal(signal.SIGINT)
+    said = project.said(client, timeout=20)
+    project.until_gone()
+    assert said.get("state", "cancelled") in ("cancelled", "succeeded")
+    for record in project.runs():
+        assert record.state == said.get("state", "cancelled")
+    result = project.run(folder=str(tmp_path))
+    assert result.outputs == {"Output": "half one two three"}
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signals_while_a_step_works(project, tmp_path, until, name):
     """From outside, in the middle of the second step."""

@@ -158,7 +158,8 @@ def test_steps_after_the_fork_server_was_killed(project, tmp_path, until):
                 with dsl.ExitHandler(steps.clean(folder=folder)):
                     steps.step(folder=folder)
         """,
-        steps=GRANDCHILD.format(then="time.sleep(300)") + """
+        steps=GRANDCHILD.format(then="time.sleep(300)")
+        + """
     @hr.step
     def clean(folder: str):
         Path(folder, "cleaned").touch()

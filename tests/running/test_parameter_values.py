@@ -79,9 +79,7 @@ def test_what_cannot_be_taken(pair, what, hint):
 def test_a_pipeline_without_parameters():
     with pytest.raises(UsageError) as wrong:
         parse_arguments(["a=1"], {})
-    assert str(wrong.value) == (
-        "The pipeline has no parameter 'a'.\n  try: it takes no parameters"
-    )
+    assert str(wrong.value) == ("The pipeline has no parameter 'a'.\n  try: it takes no parameters")
 
 
 def test_defaults_are_filled_in():
