@@ -226,3 +226,9 @@ def test_an_interface_is_what_kfp_makes_of_the_same_signature(load, future, kind
     assert outputs == {
         "model": "system.Metrics@0.0.1", "file": "String", "rows": "Integer", "kind": "String",
     }  # fmt: skip
+
+
+def test_an_option_that_there_is_not():
+    with pytest.raises(UsageError) as caught:
+        hr.step(retry=3)
+    assert str(caught.value) == "hr.step has no option 'retry'.\n  try: Did you mean 'retries'?"

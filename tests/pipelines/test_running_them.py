@@ -8,7 +8,6 @@ version back to the data; nothing is left running.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import urllib.request
@@ -100,9 +99,3 @@ def answer(endpoint: str) -> dict:
     )
     with urllib.request.urlopen(request, timeout=30) as reply:
         return json.loads(reply.read())
-
-
-@pytest.fixture(autouse=True)
-def own_environment(monkeypatch):
-    for name in [one for one in os.environ if one.startswith(("HEADRACE_", "MLFLOW_"))]:
-        monkeypatch.delenv(name)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import FunctionType
 from typing import Any, overload
 
 from headrace.authoring import components
 from headrace.authoring.code import StepCode, step_code
-from headrace.core.errors import UsageError
+from headrace.core.errors import UsageError, did_you_mean
 from headrace.engines.ray import RaySpec
 from headrace.engines.spark import SparkSpec
 from headrace.executing.annotations import resolved_signature
@@ -98,6 +98,10 @@ def step(function: Function | None = None, /, **defaults: Any) -> Any:
         ... def count(words: str, top: int = 3) -> int:
         ...     return min(top, len(words.split()))
     """
+    known = [one.name for one in fields(Defaults)]
+    for name in defaults:
+        if name not in known:
+            raise UsageError(f"hr.step has no option {name!r}.", hint=did_you_mean(name, known))
     made = _decorator({"kind": "python"}, Defaults(**defaults))
     return made(function) if function else made
 
