@@ -2,6 +2,7 @@
 
 import pytest
 
+import headrace as hr
 from headrace.core.errors import UsageError
 
 HINT = "annotate it: {0}: str (or int, float, bool, list, dict, Input[Dataset], Output[Model], …)"

@@ -319,6 +319,8 @@ def _environment(home: Home, run_id: str, pipeline: str, code: Path | None) -> d
         "MLFLOW_TRACKING_URI": home.tracking_uri,
         "MLFLOW_REGISTRY_URI": home.tracking_uri,
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # A model's content is the model: not the lock file of the project that made it.
+        "MLFLOW_LOG_UV_FILES": "false",
         "RAY_TRAIN_V2_ENABLED": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         HOME_VARIABLE: str(home.root),
