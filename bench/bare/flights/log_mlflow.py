@@ -61,6 +61,7 @@ for axes, title in ((calibration, "Calibration"), (roc, "ROC"), (precision, "Pre
 page.savefig(out / "plot.png", dpi=120)
 
 mlflow.set_tracking_uri(f"sqlite:///{out}/mlflow.db")
+mlflow.create_experiment("flights", artifact_location=f"file://{out}/mlartifacts")
 mlflow.set_experiment("flights")
 with mlflow.start_run() as run:
     mlflow.log_params({"epochs": 6, "batch_size": 2048, "learning_rate": 0.004, "seed": 0})
