@@ -54,7 +54,11 @@ def main() -> None:
     """Print the table."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     print(machine())
-    rows: dict[str, list[Measured]] = {"headrace, cold": [], "bare scripts": [], "headrace, edited": []}
+    rows: dict[str, list[Measured]] = {
+        "headrace, cold": [],
+        "bare scripts": [],
+        "headrace, edited": [],
+    }
     with tempfile.TemporaryDirectory() as place:
         for number in range(runs):
             cold, edited = headrace(Path(place) / f"headrace-{number}")

@@ -25,7 +25,11 @@ class Measured:
 
 
 def measure(
-    command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> Measured:
     """Run `command`, its output going to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """How quickly the command line answers: `--help`, and compiling flights.
 
-    python bench/startup.py [RUNS]
+python bench/startup.py [RUNS]
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from headrace.core.errors import EnvironmentProblem, HeadraceError, RunCancelled
 from headrace.core.states import State
 from headrace.engines import java
 from headrace.executing import context
+from headrace.registry import database
 from headrace.running import plan
 from headrace.running.artifacts import Outputs
 from headrace.running.dag import Graph, Outcome, Scope
@@ -85,7 +86,10 @@ def run_pipeline(
         record=record and importlib.util.find_spec("mlflow") is not None,
     )
     try:
-        run = _Run(compiled, checked, home.ensure(), planned, options, extra)
+        home.ensure()
+        if options.record:
+            database.inspect(home.database)
+        run = _Run(compiled, checked, home, planned, options, extra)
     except OSError as error:
         raise _unwritable(home, error) from error
     return asyncio.run(run.run())
