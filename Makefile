@@ -27,7 +27,10 @@ check: $(UV) ## Style, types and layers
 cluster: $(UV) ## The tests that need a Kubernetes cluster, on the current context
 	$(RUN) pytest -m cluster
 
-bench: $(UV) ## The README's figures
+bench: $(UV) ## The figures in the README; half an hour
+	$(RUN) python bench/startup.py
+	$(RUN) python bench/steps.py
+	$(RUN) python bench/serving.py
 	$(RUN) python bench/flights.py
 
 .tools/bin/uv:

@@ -449,3 +449,21 @@ def test_odd_files(tmp_path_factory, before, after, used):
     assert step_code(file, "step").digest == first.digest
     file.write_text(f"{text}\ndef nobody_calls_it():\n    return step\n")
     assert step_code(file, "step").digest == first.digest
+
+
+def test_a_python_file_that_the_code_names_and_does_not_import(files):
+    """What a model carries along by its path is part of the step that packs it."""
+    files.write(
+        "steps.py",
+        """
+        from pathlib import Path
+
+        def step():
+            return str(Path(__file__).parent / "served.py")
+
+        def other():
+            return 1
+        """,
+    )
+    files.write("served.py", "VALUE = 1")
+    assert files.changes("served.py", "1", "2", "step", "other") == [True, False]

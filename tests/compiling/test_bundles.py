@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from headrace.compiling import bundle as bundling
 from headrace.compiling.bundle import make_bundle
 from headrace.core.errors import UsageError
+from headrace.sites.home import Home
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def root(tmp_path):
         "flights/pipeline.py", "flights/steps.py", "flights/queries/a.sql", "flights/README.md",
         "flights/__pycache__/steps.cpython-311.pyc", "flights/old.pyc", "flights/.git/config",
         "flights/.venv/bin/python", "flights/.headrace/runs/x", "flights/.pytest_cache/x",
-        "flights/flights.egg-info/PKG-INFO", "flights/deep/node_modules/x.js", "flights/.env.py",
+        "flights/flights.egg-info/PKG-INFO", "flights/deep/node_modules/x.js", "flights/.env",
         "shared/words.py", "other/pipeline.py",
     ):  # fmt: skip
         path = root / name
@@ -35,13 +36,13 @@ def root(tmp_path):
 
 
 FILES = (
-    "flights/.env.py", "flights/README.md", "flights/pipeline.py", "flights/queries/a.sql",
-    "flights/settings.yaml", "flights/steps.py",
+    "flights/README.md", "flights/pipeline.py", "flights/queries/a.sql", "flights/settings.yaml",
+    "flights/steps.py",
 )  # fmt: skip
 
 
 def test_what_goes_in(root):
-    """The folder, without what tools leave behind; and modules from elsewhere in the project."""
+    """The folder without hidden files and tools' leavings; and modules from elsewhere."""
     assert make_bundle(root, root / "flights").files == FILES
     more = make_bundle(root, root / "flights", (root / "shared/words.py",))
     assert more.files == (*FILES, "shared/words.py")
@@ -121,35 +122,38 @@ def test_unpacked_by_many_at_once(root, tmp_path):
 
 def test_a_crash_while_unpacking_leaves_nothing_that_is_read(root, tmp_path, monkeypatch):
     made = make_bundle(root, root / "flights")
-    copy = shutil.copyfile
+    write = Path.write_bytes
 
-    def fails(source, target):
-        if source.name == "steps.py":
+    def fails(target, content):
+        if target.name == "steps.py":
             raise OSError(28, "No space left on device")
-        return copy(source, target)
+        return write(target, content)
 
-    monkeypatch.setattr(shutil, "copyfile", fails)
+    monkeypatch.setattr(Path, "write_bytes", fails)
     with pytest.raises(OSError, match="No space left"):
         made.unpack(tmp_path / "code")
     assert list((tmp_path / "code").iterdir()) == []
-    monkeypatch.setattr(shutil, "copyfile", copy)
+    monkeypatch.setattr(Path, "write_bytes", write)
     assert contents(made.unpack(tmp_path / "code")).keys() == set(FILES)
 
 
 @pytest.mark.parametrize("edited", [True, False])
-def test_a_file_that_is_edited_or_removed_before_it_is_copied(root, tmp_path, edited):
+def test_a_file_that_is_edited_or_removed_before_it_is_unpacked(root, tmp_path, edited):
     """What is unpacked under a digest is what the digest was made of."""
     made = make_bundle(root, root / "flights")
+    before = {name: (root / name).read_bytes() for name in FILES}
     if edited:
         (root / "flights/steps.py").write_text("edited since")
     else:
         (root / "flights/steps.py").unlink()
-    with pytest.raises(UsageError) as wrong:
-        made.unpack(tmp_path / "code")
-    assert str(wrong.value) == (
-        f"The pipeline's code was edited while it was read.\n  at: {root}\n  try: run it again"
-    )
-    assert list((tmp_path / "code").iterdir()) == []
+    assert contents(made.unpack(tmp_path / "code")) == before
+
+
+def test_a_folder_that_ignores_itself_is_left_out(root):
+    """A home that lies in the pipeline's folder, under whatever name, is no code."""
+    before = make_bundle(root, root / "flights")
+    Home(root=root / "flights/records").ensure()
+    assert make_bundle(root, root / "flights") == before
 
 
 NAMES = st.text("abcé .-", min_size=1, max_size=6).filter(

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -15,7 +14,6 @@ from headrace.sites.journal import (
     FILE,
     Journal,
     find_run,
-    follow,
     list_runs,
     process_alive,
     process_start,
@@ -161,33 +159,6 @@ def test_no_runs_at_all(home):
     assert str(wrong.value) == (
         f"There is no run 'latest'.\n  at: {home.runs}\n  try: headrace runs"
     )
-
-
-def test_following_a_run(home):
-    """Events come as they are written, until the last word."""
-    folder = home.run("a-1")
-    journal = Journal(folder)
-    journal.write({"type": "run_started", "run": "a-1", "pipeline": "a", "parameters": {}, **HERE})
-    seen = []
-
-    def watch():
-        seen.extend(one["type"] for one in follow(folder, poll=0.01))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    journal.write({"type": "step_note"})
-    deadline = time.monotonic() + 20
-    while len(seen) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert seen == ["run_started", "step_note"]
-    journal.write(END)
-    watcher.join(timeout=20)
-    assert seen == ["run_started", "step_note", "run_finished"]
-
-
-def test_following_a_run_that_was_killed(home):
-    folder = write(home, "a-1", {"type": "step_note"})
-    assert [one["type"] for one in follow(folder)] == ["run_started", "step_note"]
 
 
 def test_processes():

@@ -75,14 +75,33 @@ def step_code(file: Path, function: str) -> StepCode:
     texts += [f"{module_name(one, root)}\n{ast.unparse(_parse(one))}" for one in others]
     if file in walk.seen:  # something imports this very module: all of it counts
         texts.append(ast.unparse(_parse(file)))
-    texts += [f"{one.name}\n{_file_digest(one)}" for one in walk.data_files()]
+    data = [one for one in walk.data_files() if one != file]
+    texts += [f"{one.name}\n{_file_digest(one)}" for one in data]
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
     return StepCode(
         target=f"{module_name(file, root)}:{function}",
         digest=f"sha256:{digest}",
-        files=(file, *others),
+        files=(file, *others, *data),
         libraries=frozenset(walk.libraries),
     )
+
+
+def embedded_code(source: str, root: Path | None) -> tuple[str, frozenset[str]]:
+    """What a component that carries its own source depends on beside it.
+
+    Returns:
+        A digest of the project modules below `root` that the source imports, and the
+        top-level names of the modules from elsewhere.
+    """
+    walk = _Walk(root or Path("/nonexistent"))
+    place = walk.root / "ephemeral_component.py"
+    for statement in ast.parse(source).body:
+        for node in ast.walk(statement):
+            for name in _imported(node, place, walk.root):
+                walk.module(name)
+    texts = [f"{one.name}\n{ast.unparse(_parse(one))}" for one in sorted(walk.seen)]
+    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest() if texts else ""
+    return digest, frozenset(walk.libraries)
 
 
 def project_code(target: str, root: Path) -> StepCode | None:
@@ -130,7 +149,7 @@ class _Walk:
             self.libraries.add(name.partition(".")[0])
 
     def data_files(self) -> list[Path]:
-        """Files by the code, not Python, that the code spells out (a query, a schema).
+        """Files by the code that it spells out and does not import: a query, a schema, a script.
 
         `HERE / "query.sql"`, `HERE / "queries/a.sql"` and `HERE / "queries" / "a.sql"`.
         """
@@ -140,7 +159,7 @@ class _Walk:
             inner for one in self.folders for word in words if (inner := one / word).is_dir()
         }
         found = {folder / word for folder in folders for word in words if "." in word}
-        return sorted(one for one in found if one.is_file() and one.suffix != ".py")
+        return sorted(one for one in found - self.seen if one.is_file())
 
 
 def _file_digest(file: Path) -> str:
@@ -203,6 +222,12 @@ def _parse_text(text: str, file: str) -> ast.Module:
 def _parse(file: Path) -> ast.Module:
     try:
         return _parse_text(file.read_text(encoding="utf-8"), str(file))
+    except FileNotFoundError as error:
+        raise UsageError(
+            "A step must stand in a file: its source is read to find what it depends on.",
+            where=str(file),
+            hint="move the function into a module beside the pipeline",
+        ) from error
     except SyntaxError as error:
         raise UsageError(
             f"{error.msg} (line {error.lineno})", where=str(file), hint="mend the syntax error"

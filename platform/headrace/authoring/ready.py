@@ -1,6 +1,6 @@
 """The ready components: evaluate, register, promote, serve.
 
-Each is called in a pipeline like any other step. None but `evaluate` is ever reused: they
+Each is called in a pipeline like any other step. None is ever reused: they
 ask or change the registry and the server, which nobody's fingerprint covers. They are safe
 to run again all the same: the same model becomes the same version.
 """

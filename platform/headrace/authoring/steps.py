@@ -107,6 +107,8 @@ def step(function: Function | None = None, /, **defaults: Any) -> Any:
 
 
 def spark(
+    function: Function | None = None,
+    /,
     *,
     executors: int = 2,
     cores: int = 1,
@@ -115,10 +117,11 @@ def spark(
     retries: int = 0,
     cache: bool = True,
     image: str | None = None,
-) -> Callable[[Function], Step]:
+) -> Any:
     """Make a function a Spark step; its first parameter receives the session.
 
     Args:
+        function: The function, when used without brackets.
         executors: How many executors; on one machine, threads of one process.
         cores: Cores of each executor.
         memory: Heap of each executor, in Spark's notation.
@@ -129,10 +132,13 @@ def spark(
     """
     spec = SparkSpec(executors=executors, cores=cores, memory=memory, conf=dict(conf or {}))
     defaults = Defaults(retries=retries, cache=cache, image=image)
-    return _decorator({"kind": "spark", **spec.to_dict()}, defaults)
+    made = _decorator({"kind": "spark", **spec.to_dict()}, defaults)
+    return made(function) if function else made
 
 
 def ray(
+    function: Function | None = None,
+    /,
     *,
     workers: int = 1,
     cpus_per_worker: float = 1,
@@ -141,13 +147,14 @@ def ray(
     retries: int = 0,
     cache: bool = True,
     image: str | None = None,
-) -> Callable[[Function], Step]:
+) -> Any:
     """Make a function a distributed training step; its body runs on every worker.
 
     Inside, `ray.train` is Ray's own: `report`, `get_checkpoint`, `torch.prepare_model`.
     All workers get the same inputs; rank 0's outputs and return value are the step's.
 
     Args:
+        function: The function, when used without brackets.
         workers: How many workers.
         cpus_per_worker: Cores of each.
         gpus_per_worker: GPUs of each; where there are none, the CPU is used and that is said.
@@ -165,7 +172,8 @@ def ray(
     if workers < 1:
         raise UsageError(f"A Ray step needs at least one worker, not {workers}.")
     defaults = Defaults(retries=retries, cache=cache, image=image)
-    return _decorator({"kind": "ray", **spec.to_dict()}, defaults)
+    made = _decorator({"kind": "ray", **spec.to_dict()}, defaults)
+    return made(function) if function else made
 
 
 def _decorator(engine: dict[str, Any], defaults: Defaults) -> Callable[[Function], Step]:

@@ -11,14 +11,13 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from headrace.core.errors import UsageError
 
-_LEFT_OUT = {"__pycache__", ".git", ".venv", "venv", "node_modules", ".headrace", ".tox"}
-_LEFT_OUT |= {".mypy_cache", ".ruff_cache", ".pytest_cache", ".ipynb_checkpoints"}
+_LEFT_OUT = {"__pycache__", "venv", "node_modules", "mlruns"}
 _COMPILED = b"# PIPELINE DEFINITION"
 LIMIT = 50 * 2**20
 """Most bytes of a bundle: code, queries and small tables, not data."""
@@ -32,16 +31,19 @@ class Bundle:
     """`sha256:…` over names and contents."""
     root: Path
     """The folder that stands on `sys.path`."""
-    files: tuple[str, ...]
-    """Paths relative to the root, sorted."""
+    contents: Mapping[str, bytes] = field(repr=False)
+    """Each file's content by its path relative to the root, sorted. They are read once, so
+    that a file that is edited or grows while a run starts is in it as it was at one moment."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths relative to the root, sorted."""
+        return tuple(self.contents)
 
     def unpack(self, store: Path) -> Path:
         """Put the files into `store`, in a folder named for the digest, and return it.
 
         Another run may do the same at once: whoever renames first wins, both are right.
-
-        Raises:
-            UsageError: The files are no longer those that the digest was made of.
         """
         target = store / self.digest.removeprefix("sha256:")
         if target.is_dir():
@@ -49,19 +51,11 @@ class Bundle:
         store.mkdir(parents=True, exist_ok=True)
         pending = Path(tempfile.mkdtemp(prefix=".pending-", dir=store))
         try:
-            for name in self.files:
+            for name, content in self.contents.items():
                 (pending / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.root / name, pending / name)
-            if _digest(pending, self.files) != self.digest:
-                raise FileNotFoundError
+                (pending / name).write_bytes(content)
             pending.chmod(0o755)
             pending.rename(target)
-        except FileNotFoundError as error:
-            raise UsageError(
-                "The pipeline's code was edited while it was read.",
-                where=str(self.root),
-                hint="run it again",
-            ) from error
         except OSError:
             if not target.is_dir():
                 raise
@@ -87,14 +81,14 @@ def make_bundle(root: Path, folder: Path, modules: tuple[Path, ...] = ()) -> Bun
             where=[f"{root / name} ({sizes[name] / 2**20:.0f} MiB)" for name in largest],
             hint="keep data outside the pipeline's folder and pass it as an input",
         )
-    return Bundle(digest=_digest(root, names), root=root, files=tuple(names))
+    contents = {name: (root / name).read_bytes() for name in names}
+    return Bundle(digest=_digest(contents), root=root, contents=contents)
 
 
-def _digest(root: Path, names: Iterable[str]) -> str:
+def _digest(contents: Mapping[str, bytes]) -> str:
     whole = hashlib.sha256()
-    for name in names:
-        content = hashlib.sha256((root / name).read_bytes()).hexdigest()
-        whole.update(f"{name}\0{content}\n".encode())
+    for name, content in contents.items():
+        whole.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
     return f"sha256:{whole.hexdigest()}"
 
 
@@ -104,10 +98,26 @@ def _files(folder: Path) -> list[Path]:
     kept: list[Path] = []
     for place, folders, files in os.walk(folder):
         folders[:] = [
-            one for one in folders if one not in _LEFT_OUT and not one.endswith(".egg-info")
+            one
+            for one in folders
+            if one not in _LEFT_OUT
+            and not one.startswith(".")
+            and not one.endswith(".egg-info")
+            and not _ignores_itself(Path(place) / one)
         ]
-        kept += [Path(place) / one for one in files if not one.endswith((".pyc", ".pyo"))]
+        # Hidden files are tools' and people's own, `.env` with its secrets first of all.
+        kept += [
+            Path(place) / one
+            for one in files
+            if not one.endswith((".pyc", ".pyo")) and not one.startswith(".")
+        ]
     return [one for one in kept if one.is_file() and not one.is_symlink() and not _is_compiled(one)]
+
+
+def _ignores_itself(folder: Path) -> bool:
+    """Whether a folder is some tool's own, such as a home of ours or an environment."""
+    ignore = folder / ".gitignore"
+    return ignore.is_file() and ignore.read_text(errors="replace").strip() == "*"
 
 
 def _is_compiled(file: Path) -> bool:

@@ -9,7 +9,6 @@ What it does not do, keeping checkpoints and restarting a group, is done here an
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -27,8 +26,8 @@ from typing import Any
 from headrace.core.errors import StepFailed
 from headrace.engines import ray_reports
 from headrace.engines.ray import RaySpec
+from headrace.sites.processes import die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _SETTLE = 0.2
 """Seconds to look on after a failure, for the one that caused it."""
 
@@ -132,7 +131,7 @@ class Group:
 
     def _work(self, rank: int, port: int, pipe: Any) -> None:
         """The life of one worker, in a process of its own."""
-        _die_with_parent()
+        die_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the runner's affair
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.environ.update(worker_environment(self.spec, rank, port))
@@ -195,7 +194,7 @@ def _look(
     ended = [one for one, rank in running.items() if workers[rank].exitcode is not None]
     for pipe in [one for one in unread if one.poll()]:
         rank = unread.pop(pipe)
-        with suppress(EOFError):  # it died without a word
+        with suppress(EOFError, OSError):  # it died without a word
             told[rank] = pipe.recv()
     for rank in [running.pop(one) for one in ended]:
         if rank not in told:
@@ -228,11 +227,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _ordinal(number: int) -> str:

@@ -65,7 +65,9 @@ def local_session(spec: SparkSpec, *, app: str, scratch: Path) -> Iterator[Spark
     """A Spark session on this machine, stopped at the end whatever happens."""
     # The driver's heap is fixed when its JVM starts, before any property is read.
     settings = local_settings(spec, app=app, scratch=scratch, cpus=os.cpu_count() or 1)
-    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {spec.memory} pyspark-shell"
+    os.environ["PYSPARK_SUBMIT_ARGS"] = (
+        f"--driver-memory {settings['spark.driver.memory']} pyspark-shell"
+    )
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     from pyspark.sql import SparkSession

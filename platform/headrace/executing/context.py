@@ -7,7 +7,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-HOME = "HEADRACE_HOME"
 RUN = "HEADRACE_RUN"
 STEP = "HEADRACE_STEP"
 PIPELINE = "HEADRACE_PIPELINE"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import inspect
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -50,8 +52,7 @@ def _spark(function: Callable[..., Any], arguments: Mapping[str, Any], spec: Spa
 def _ray(function: Callable[..., Any], arguments: Mapping[str, Any], spec: RaySpec) -> Any:
     from headrace.engines import ray_local
 
-    checkpoints = context().checkpoints
-    checkpoints.mkdir(parents=True, exist_ok=True)
+    checkpoints, held = _own_folder(context().checkpoints)
     if spec.gpus_per_worker and not _has_gpus(spec):
         reports.note("this machine has too few GPUs for this step: its workers use the CPU")
         spec = RaySpec(**{**spec.to_dict(), "gpus_per_worker": 0})
@@ -75,7 +76,25 @@ def _ray(function: Callable[..., Any], arguments: Mapping[str, Any], spec: RaySp
     for name, state in artifacts.items():
         vars(arguments[name]).update(state)
     shutil.rmtree(checkpoints, ignore_errors=True)
+    os.close(held)
     return value
+
+
+def _own_folder(wanted: Path) -> tuple[Path, int]:
+    """The folder for checkpoints, locked, and the lock's descriptor.
+
+    Two steps with the same fingerprint may train at once, in two runs or in one; the second
+    works in a folder of its own.
+    """
+    wanted.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(wanted, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        reports.note("the same training is under way elsewhere: this one starts from the beginning")
+        return _own_folder(Path(tempfile.mkdtemp(prefix="checkpoints-", dir=context().scratch)))
+    return wanted, descriptor
 
 
 def _artifacts(arguments: Mapping[str, Any]) -> list[tuple[str, Any]]:

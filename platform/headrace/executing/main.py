@@ -99,13 +99,18 @@ def _execute(job: Mapping[str, Any]) -> None:
 def _host(argv: list[str]) -> int:
     """A container component: its command as a process of this machine."""
     try:
-        return subprocess.run(argv, check=False).returncode
+        code = subprocess.run(argv, check=False).returncode
     except FileNotFoundError as error:
         raise StepFailed(
             f"This machine has no program {error.filename!r}.",
             hint="container components run as processes of this machine; "
             "their image is used on a cluster only",
         ) from error
+    if code < 0:  # end as it ended, so that the runner sees the signal
+        with suppress(OSError):  # SIGKILL has no handler to take away
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
 
 
 def _call(target: str, arguments: Mapping[str, Any]) -> None:
@@ -119,8 +124,12 @@ def _await_tracking(job: Mapping[str, Any]) -> None:
     The recorder makes the run; on a cold start its database may still be in the making.
     """
     tracking = job.get("tracking")
+    if not tracking:
+        return
+    from headrace.registry.recorder import ERROR_FILE as RECORD_ERROR
+
     deadline = time.monotonic() + _TRACKING_WAIT
-    while tracking and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
         try:
             found = json.loads(Path(tracking).read_text())["steps"].get(os.environ["HEADRACE_STEP"])
         except (OSError, ValueError, KeyError):
@@ -128,6 +137,8 @@ def _await_tracking(job: Mapping[str, Any]) -> None:
         if found:
             os.environ["MLFLOW_RUN_ID"] = found
             return
+        if (Path(tracking).parent / RECORD_ERROR).exists():
+            return  # nobody will make it
         time.sleep(0.02)
 
 

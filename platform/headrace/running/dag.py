@@ -120,7 +120,7 @@ class Graph:
                 return self.skip(task, path, "its condition is false")
         except Absent as absent:
             return self.skip(task, path, str(absent))
-        except HeadraceError as error:
+        except (HeadraceError, ValueError) as error:
             return self.broken(name, task, path, error)
         component = self.session.component(task)
         scope = Scope(inputs=inputs, outer=self.scope, label=self.scope.label, forced=forced)
@@ -163,7 +163,7 @@ class Graph:
 
         try:
             items = list(self.items(task, component, scope.inputs))
-        except HeadraceError as error:
+        except (HeadraceError, ValueError) as error:
             return self.broken(name, task, path, error)
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(iteration(i, one)) for i, one in enumerate(items)]
@@ -313,7 +313,7 @@ class Graph:
             )  # fmt: skip
         return Outcome(state=State.SKIPPED)
 
-    def broken(self, name: str, task: Any, path: str, error: HeadraceError) -> Outcome:
+    def broken(self, name: str, task: Any, path: str, error: Exception) -> Outcome:
         """A task whose inputs cannot be made."""
         described = self.session.describe(error)
         self.session.emit(

@@ -11,7 +11,6 @@ When the socket closes, its user is gone, and it takes every step with it.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import os
@@ -22,6 +21,8 @@ import sys
 import traceback
 from contextlib import suppress
 from typing import Any
+
+from headrace.sites.processes import die_with_parent
 
 MODULES = {
     "matplotlib": ("matplotlib.pyplot",),
@@ -44,7 +45,6 @@ _ALWAYS = (
     "headrace.executing.entry",
     "headrace.executing.main",
 )
-_PR_SET_PDEATHSIG = 1
 
 
 class ForkServer:
@@ -135,7 +135,7 @@ class ForkServer:
         try:
             os.setsid()
             if not job.get("outlives"):
-                _die_with_parent()
+                die_with_parent()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -183,11 +183,6 @@ def _kill_group(pid: int) -> None:
     for kill in (os.killpg, os.kill):
         with suppress(ProcessLookupError):
             kill(pid, signal.SIGKILL)
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import os
 import re
@@ -12,8 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from headrace.authoring.code import project_code
+from headrace.authoring.code import embedded_code, project_code
 from headrace.authoring.components import read_program
+from headrace.compiling.pipeline import CODE_VARIABLE
 from headrace.core.errors import EnvironmentProblem, HeadraceError
 from headrace.executing import context
 from headrace.running import reuse, secrets
@@ -23,11 +23,9 @@ from headrace.running.leaf import Leaf
 from headrace.running.placeholders import command_line
 from headrace.running.session import Session
 
-CODE_VARIABLE = "HEADRACE_CODE"
 _EXECUTOR = "kfp.dsl.executor_main"
 _PIP = re.compile(r"pip install ([^&\n]*)&&")
 _REQUIREMENT = re.compile(r"'([^']+)'")
-_NAME = re.compile(r"^([A-Za-z0-9._-]+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,18 +65,7 @@ def libraries_of(container: Mapping[str, Any], code: Path | None) -> frozenset[s
     if program is None:
         if not _is_lightweight(container):
             return frozenset()
-        tree = ast.parse(str(container["command"][-1]))
-        names = {
-            name.partition(".")[0]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Import | ast.ImportFrom)
-            for name in (
-                [alias.name for alias in node.names]
-                if isinstance(node, ast.Import)
-                else [node.module or ""]
-            )
-        }
-        return frozenset(names & MODULES.keys())
+        return embedded_code(str(container["command"][-1]), code)[1] & MODULES.keys()
     root = code
     if program.target.startswith("headrace."):
         spec = importlib.util.find_spec("headrace")
@@ -96,25 +83,34 @@ def libraries_of(container: Mapping[str, Any], code: Path | None) -> frozenset[s
     return frozenset(names & MODULES.keys())
 
 
-def fingerprint_of(session: Session, leaf: Leaf) -> str:
-    """The fingerprint of a step with its inputs, or of the key that its author gave it."""
-    outputs = leaf.component.get("outputDefinitions", {})
+def cache_key_of(session: Session, leaf: Leaf) -> str:
+    """What a result is found by: the key that the author gave, or else the fingerprint."""
     if leaf.cache_key:
+        outputs = leaf.component.get("outputDefinitions", {})
         return reuse.fingerprint(
             program=leaf.cache_key, parameters={}, artifacts={}, outputs=outputs
         )
+    return fingerprint_of(session, leaf)
+
+
+def fingerprint_of(session: Session, leaf: Leaf) -> str:
+    """The fingerprint of a step with its inputs."""
+    outputs = leaf.component.get("outputDefinitions", {})
     container = session.executor(leaf.label)["container"]
     variables = [one for one in container.get("env", []) if one["name"] != CODE_VARIABLE]
     words = [container.get("command", []), container.get("args", [])]
+    beside = ""
+    if _is_lightweight(container) and read_program(container) is None:
+        beside = embedded_code(str(container["command"][-1]), session.code)[0]
     return reuse.fingerprint(
-        program=[container["image"], *words, variables],
+        program=[container["image"], *words, variables, beside],
         parameters=leaf.inputs.parameters,
         artifacts=leaf.inputs.artifacts,
         outputs=outputs,
     )
 
 
-def make_job(session: Session, leaf: Leaf, *, folder: Path, work: Path, log: Path, key: str) -> Job:
+def make_job(session: Session, leaf: Leaf, *, folder: Path, work: Path, log: Path) -> Job:
     """The job of one attempt.
 
     Raises:
@@ -137,7 +133,7 @@ def make_job(session: Session, leaf: Leaf, *, folder: Path, work: Path, log: Pat
         **{one["name"]: one.get("value", "") for one in container.get("env", [])},
         context.STEP: leaf.path,
         context.WORK: str(work),
-        context.CHECKPOINTS: str(session.home.root / "checkpoints" / key),
+        context.CHECKPOINTS: str(_checkpoints(session, leaf)),
     }
     libraries = session.libraries[leaf.label]
     request: dict[str, Any] = {
@@ -168,6 +164,17 @@ def make_job(session: Session, leaf: Leaf, *, folder: Path, work: Path, log: Pat
         artifacts=artifacts,
         log=log,
     )
+
+
+def _checkpoints(session: Session, leaf: Leaf) -> Path:
+    """Where training keeps its checkpoints.
+
+    By fingerprint, so that a run that was killed goes on from there; in the run's own folder
+    for a step that is to run whatever there was before.
+    """
+    if session.use_cache and leaf.cached:
+        return session.home.checkpoints / fingerprint_of(session, leaf)
+    return session.folder / "checkpoints" / leaf.path
 
 
 def _executor_input(

@@ -88,7 +88,7 @@ class Server:
         environment |= {"RAY_TRAIN_V2_ENABLED": "1", "RAY_USAGE_STATS_ENABLED": "0"}
         with self._log.open("ab") as log:
             self._program = subprocess.Popen(
-                [sys.executable, "-m", "headrace.running.forkserver", str(theirs.fileno()),
+                [sys.executable, "-P", "-m", "headrace.running.forkserver", str(theirs.fileno()),
                  *self.libraries],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -132,13 +132,23 @@ class Server:
             self._program.wait()
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        async for line in reader:
-            message = json.loads(line)
-            process = self._processes[message["id"]]
-            if "pid" in message:
-                process.started.set_result(message["pid"])
-            else:
-                process.exited.set_result(message["exit"])
+        try:
+            async for line in reader:
+                self._hear(json.loads(line))
+        except (ConnectionError, ValueError):
+            pass  # killed with a job unread, or in the middle of a word
+        finally:
+            self._lose()
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        process = self._processes[message["id"]]
+        if "pid" in message:
+            process.started.set_result(message["pid"])
+        else:
+            process.exited.set_result(message["exit"])
+
+    def _lose(self) -> None:
+        """Tell whoever still waits that the server is gone."""
         lost = StepFailed(
             "The process that starts steps is gone.",
             where=str(self._log),

@@ -34,7 +34,7 @@ def parse_arguments(pairs: Iterable[str], specs: Mapping[str, ParameterSpec]) ->
                 f"The pipeline has no parameter {name!r}.",
                 hint=did_you_mean(name, specs) or "it takes no parameters",
             )
-        arguments[name] = _read(name, text, specs[name].type)
+        arguments[name] = from_text(text, specs[name].type, name)
     return arguments
 
 
@@ -119,10 +119,6 @@ def from_text(text: str, kind: str, name: str) -> Any:
 def to_text(value: Any) -> str:
     """A value inside a string: text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _read(name: str, text: str, kind: str) -> Any:
-    return from_text(text, kind, name)
 
 
 def _truth(text: str) -> bool:

@@ -192,11 +192,11 @@ class _Run:
         session = self.session
         if "workspace" in str(session.compiled.platforms.get("kubernetes", {})):
             session.workspace.mkdir(parents=True, exist_ok=True)
-        await session.light.start()
-        if session.heavy.libraries:
-            await session.heavy.start()
         recorder: Process | None = None
         try:
+            await session.light.start()
+            if session.heavy.libraries:
+                await session.heavy.start()
             session.emit(
                 type="run_started", run=session.run_id, pipeline=session.compiled.name,
                 parameters=self.arguments, code_digest=session.compiled.code_digest,

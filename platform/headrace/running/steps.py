@@ -60,7 +60,7 @@ class _Step:
         try:
             if self.engine == "importer":
                 return await self.importing()
-            self.key = jobs.fingerprint_of(self.session, self.leaf)
+            self.key = jobs.cache_key_of(self.session, self.leaf)
             if self.session.use_cache and self.leaf.cached:
                 earlier = await asyncio.to_thread(reuse.find_earlier, self.session.home, self.key)
                 if earlier is not None:
@@ -109,14 +109,16 @@ class _Step:
         if self.engine == "container":
             image = self.session.executor(self.leaf.label)["container"]["image"]
             self.note(f"runs as a process of this machine; the image {image} is not used")
+        ignored = sorted(set(self.session.kubernetes(self.leaf.label)) - {"secretAsEnv"})
+        if ignored:
+            self.note(f"settings for Kubernetes alone, ignored here: {', '.join(ignored)}")
         try:
             shutil.rmtree(folder, ignore_errors=True)
             work = self.session.folder / "work" / place
             work.mkdir(parents=True)
             job = jobs.make_job(
-                self.session, self.leaf, folder=folder, work=work, log=self.session.folder / log,
-                key=self.key,
-            )  # fmt: skip
+                self.session, self.leaf, folder=folder, work=work, log=self.session.folder / log
+            )
             await self.process(job, work)
             outputs = await self.outputs(job)
             await asyncio.to_thread(
@@ -124,8 +126,8 @@ class _Step:
                 key=self.key, run=self.session.run_id, step=self.leaf.path, outputs=outputs,
             )  # fmt: skip
             shutil.rmtree(work, ignore_errors=True)
-        except (HeadraceError, OSError) as error:
-            if isinstance(error, HeadraceError) and error is not None and self.session.lost:
+        except (HeadraceError, OSError, ValueError) as error:
+            if self.session.lost:
                 raise
             return self.failed(error)
         return Found(state=State.SUCCEEDED, outputs=outputs)

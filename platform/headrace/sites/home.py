@@ -29,6 +29,11 @@ class Home:
         return self.root / "cache"
 
     @property
+    def checkpoints(self) -> Path:
+        """Checkpoints of trainings that did not end, a folder per step fingerprint."""
+        return self.root / "checkpoints"
+
+    @property
     def code(self) -> Path:
         """Code bundles, unpacked, a folder per digest."""
         return self.root / "code"

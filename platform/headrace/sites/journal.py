@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,23 +89,6 @@ def read_events(folder: Path) -> list[Event]:
     return Follower(folder).new()
 
 
-def follow(folder: Path, *, poll: float = 0.2) -> Iterator[Event]:
-    """Events as they come, until the run finishes or its process is gone.
-
-    Args:
-        folder: The run's folder.
-        poll: Seconds between two looks.
-    """
-    follower = Follower(folder)
-    while True:
-        alive = _alive(folder)
-        events = follower.new()
-        yield from events
-        if not alive or any(one["type"] == "run_finished" for one in events):
-            return
-        time.sleep(poll)
-
-
 def list_runs(home: Home) -> list[RunRecord]:
     """Every run of this home, oldest first."""
     folders = [one for one in home.runs.iterdir() if one.is_dir()] if home.runs.is_dir() else []
@@ -189,11 +171,6 @@ def process_alive(pid: int, start: str | None) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _alive(folder: Path) -> bool:
-    record = read_record(folder)
-    return record is not None and record.state is State.RUNNING
 
 
 def _event(line: bytes) -> Event | None:

@@ -12,6 +12,7 @@ _OTHER_FOLDERS = ("crashes",)
 def plan_everything(home: Home) -> Plan:
     """Every part of the home that Headrace made; whatever else lies there stays."""
     folders = [home.cache, home.artifacts, home.runs, home.code, home.servers, home.mlartifacts]
+    folders += [home.checkpoints]
     folders += [home.root / name for name in _OTHER_FOLDERS]
     files = sorted(path for pattern in _LOOSE_FILES for path in home.root.glob(pattern))
     paths = [path for path in [*folders, *files] if path.exists()]

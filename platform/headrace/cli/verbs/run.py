@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog=examples(
         "headrace run pipelines/flights",
-        "headrace run pipelines/flights -p epochs=3 -p hidden=64",
+        "headrace run pipelines/flights -p epochs=3 -p seed=1",
         "headrace run pipelines/flights --from train",
         "headrace run flights.yaml --json > result.json",
     )
@@ -110,5 +110,9 @@ def _tell(view: RunView, home: Home, *, as_json: bool, quiet: bool) -> None:
         console.show(headline(view, now=time.time()))
         return
     from headrace.cli.telling import print_summary
+    from headrace.registry.recorder import ERROR_FILE
 
     print_summary(view, home, console.out() if view.state.good or not quiet else console.err())
+    if (folder / ERROR_FILE).exists():
+        console.show(f"MLflow's record of this run is incomplete: {folder / ERROR_FILE} says why.")
+        console.show("`headrace ui` completes it first.")
