@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,3 +19,20 @@ def nobodys_environment(tmp_path_factory):
     patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/mlflow.db")
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(tmp_path_factory):
+    """What a test put into the environment and which projects it imported ends with it.
+
+    Two tests' projects have modules of the same names.
+    """
+    environment, path = dict(os.environ), list(sys.path)
+    yield
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = path
+    projects = (str(tmp_path_factory.getbasetemp()), str(Path(__file__).parent / "golden"))
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(projects):
+            del sys.modules[name]
