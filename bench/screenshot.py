@@ -20,7 +20,7 @@ from headrace.cli.telling import read_view, surroundings
 from headrace.sites.home import find_home
 from headrace.sites.journal import find_run, read_events
 
-WIDTH, HEIGHT = 90, 30
+WIDTH, HEIGHT = 90, 44
 
 
 def main() -> None:
