@@ -24,7 +24,7 @@ check: $(UV) ## Style, types and layers
 	$(RUN) mypy
 	$(RUN) lint-imports
 
-cluster: $(UV) ## The tests that need a Kubernetes cluster, on the current context
+cluster: $(UV) ## The tests that need a Kubernetes cluster, on the current context; none yet
 	$(RUN) pytest -m cluster
 
 bench: $(UV) ## The figures in the README; half an hour

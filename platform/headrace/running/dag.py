@@ -9,73 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from headrace.core.errors import HeadraceError, StepFailed
 from headrace.core.expressions import compile_expression
 from headrace.core.states import State
+from headrace.running import tasks
 from headrace.running.artifacts import Artifact, Outputs
 from headrace.running.leaf import Leaf
 from headrace.running.parameters import convert
 from headrace.running.placeholders import fill
+from headrace.running.scope import Absent, Outcome, Scope
 from headrace.running.session import Session
 from headrace.running.steps import run_step
 
-_SELECTOR = re.compile(r"parseJson\(string_value\)\[(['\"])(.+)\1\]")
 _WAIT_FOR_ALL = "ALL_UPSTREAM_TASKS_COMPLETED"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of a task."""
-
-    state: State
-    """Its final state; a graph failed if anything in it did."""
-    outputs: Outputs = field(default_factory=Outputs)
-    """What others may read; empty unless the state is good."""
-    error: dict[str, Any] | None = None
-    """Why it failed, as the journal has it."""
-    forced: bool = False
-    """Whether it, or something before it, was to run whatever was there to reuse."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scope:
-    """What a task sees: its graph's inputs, and through `outer` those of the graphs around."""
-
-    inputs: Outputs
-    """The graph's own inputs."""
-    outer: Scope | None = None
-    """The scope around it. KFP's compiler sometimes forgets to hand an input on."""
-    label: str = ""
-    """Indices of the loops around, for names that people can tell apart."""
-    forced: bool = False
-    """Whether everything inside is to run."""
-
-    def parameter(self, name: str) -> tuple[bool, Any]:
-        """Whether there is such an input, and its value."""
-        if name in self.inputs.parameters:
-            return True, self.inputs.parameters[name]
-        # A field of a loop's item inside an f-string: KFP's compiler asks for it by a name
-        # that it defines nowhere.
-        item, _, key = name.rpartition("-subvar-")
-        value = self.inputs.parameters.get(item)
-        if isinstance(value, dict) and key in value:
-            return True, value[key]
-        return self.outer.parameter(name) if self.outer else (False, None)
-
-    def artifact(self, name: str) -> list[Artifact] | None:
-        """The artifacts of an input, if it is there."""
-        if name in self.inputs.artifacts:
-            return self.inputs.artifacts[name]
-        return self.outer.artifact(name) if self.outer else None
-
-
-class Absent(Exception):
-    """An input that a task must have comes from a branch that was not taken."""
 
 
 class Graph:
@@ -106,14 +56,14 @@ class Graph:
     async def task(self, name: str) -> Outcome:
         """One task, from waiting to its outcome."""
         task = self.tasks[name]
-        before = [await self.done[one] for one in upstream(task) if one in self.done]
+        before = [await self.done[one] for one in tasks.upstream(task) if one in self.done]
         trigger = task.get("triggerPolicy", {})
         path = f"{self.path}/{name}" if self.path else name
         waits_for_all = trigger.get("strategy") == _WAIT_FOR_ALL
         if not waits_for_all and not all(one.state.good for one in before):
             return self.skip(task, path, "something that it needs did not succeed")
         forced = self.scope.forced or any(one.forced for one in before)
-        forced = forced or self.session.from_step in (name, _display(name, task))
+        forced = forced or self.session.from_step in (name, tasks.display(name, task))
         try:
             inputs = self.inputs(name, task, lenient=waits_for_all)
             if "condition" in trigger and not self.holds(task, trigger["condition"], inputs):
@@ -139,7 +89,7 @@ class Graph:
             Leaf(
                 path=path,
                 task_name=name,
-                name=_display(name, task) + self.scope.label,
+                name=tasks.display(name, task) + self.scope.label,
                 component=component,
                 label=component["executorLabel"],
                 inputs=inputs,
@@ -173,7 +123,7 @@ class Graph:
         if failed is not None:
             return replace(failed, outputs=Outputs(), forced=forced)
         return Outcome(
-            state=State.SUCCEEDED, outputs=_collected(component, outcomes), forced=forced
+            state=State.SUCCEEDED, outputs=tasks.collected(component, outcomes), forced=forced
         )
 
     def items(self, task: Any, component: Any, inputs: Outputs) -> Iterator[Outputs]:
@@ -195,7 +145,9 @@ class Graph:
             values = json.loads(values)
         if not isinstance(values, list):
             raise StepFailed(f"A loop's items must be a list, not {values!r}.")
-        kind = _definitions(component, "input", "parameters").get(name, {}).get("parameterType")
+        kind = (
+            tasks.definitions(component, "input", "parameters").get(name, {}).get("parameterType")
+        )
         for value in values:
             item = convert(value, kind, name) if kind else value
             yield replace(inputs, parameters={**inputs.parameters, name: item})
@@ -218,17 +170,17 @@ class Graph:
                 continue
             there, value = self.value(source)
             if there and value is not None:
-                values[key] = _selected(value, source.get("parameterExpressionSelector"))
+                values[key] = tasks.selected(value, source.get("parameterExpressionSelector"))
         run = self.session.placeholders(self.path, name)
         values |= {key: fill(one, run, values) for key, one in constants.items()}
-        parameters = _typed(values, component)
+        parameters = tasks.typed(values, component)
         artifacts = {
             key: found
             for key, source in given.get("artifacts", {}).items()
             if (found := self.artifacts(source)) is not None
         }
         if not lenient:
-            _require(component, parameters, artifacts)
+            tasks.require(component, parameters, artifacts)
         return Outputs(parameters=parameters, artifacts=artifacts)
 
     def value(self, source: Any) -> tuple[bool, Any]:
@@ -239,7 +191,7 @@ class Graph:
         wanted = source["taskOutputParameter"]
         producer, key = wanted["producerTask"], wanted["outputParameterKey"]
         component = self.session.component(self.tasks[producer])
-        if key not in _definitions(component, "output", "parameters"):
+        if key not in tasks.definitions(component, "output", "parameters"):
             if "-subvar-" in key:
                 return False, None  # a field of a loop's item: the scope finds it in the loop
             raise StepFailed(
@@ -306,7 +258,7 @@ class Graph:
         return Outputs(parameters=parameters, artifacts=artifacts)
 
     def skip(self, task: Any, path: str, reason: str) -> Outcome:
-        for inner, name in _leaves(self.session, task, path):
+        for inner, name in tasks.leaves(self.session, task, path):
             self.session.emit(
                 type="step_finished", step=inner, name=name + self.scope.label,
                 state=State.SKIPPED, seconds=0.0, error=None, reason=reason,
@@ -317,88 +269,7 @@ class Graph:
         """A task whose inputs cannot be made."""
         described = self.session.describe(error)
         self.session.emit(
-            type="step_finished", step=path, name=_display(name, task) + self.scope.label,
+            type="step_finished", step=path, name=tasks.display(name, task) + self.scope.label,
             state=State.FAILED, seconds=0.0, error=described,
         )  # fmt: skip
         return Outcome(state=State.FAILED, error=described)
-
-
-def upstream(task: Mapping[str, Any]) -> set[str]:
-    """The tasks that a task waits for: those it names, and those whose outputs it reads."""
-    inputs = task.get("inputs", {})
-    sources = [*inputs.get("parameters", {}).values(), *inputs.get("artifacts", {}).values()]
-    producers = {
-        source[kind]["producerTask"]
-        for source in sources
-        for kind in ("taskOutputParameter", "taskOutputArtifact", "taskFinalStatus")
-        if kind in source
-    }
-    return producers | set(task.get("dependentTasks", []))
-
-
-def _leaves(session: Session, task: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Paths and names of the steps inside a task."""
-    component = session.component(task)
-    if "dag" not in component:
-        yield path, _display(path.rpartition("/")[2], task)
-        return
-    for name, inner in component["dag"].get("tasks", {}).items():
-        yield from _leaves(session, inner, f"{path}/{name}")
-
-
-def _display(name: str, task: Any) -> str:
-    return str(task.get("taskInfo", {}).get("name") or name)
-
-
-def _definitions(component: Any, side: str, kind: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = component.get(f"{side}Definitions", {}).get(kind, {})
-    return found
-
-
-def _typed(values: Mapping[str, Any], component: Any) -> dict[str, Any]:
-    """Values as the component's types; its own defaults for what is missing."""
-    definitions = _definitions(component, "input", "parameters")
-    typed = {
-        key: convert(value, definitions[key]["parameterType"], key) if key in definitions else value
-        for key, value in values.items()
-        if value is not None
-    }
-    for key, one in definitions.items():
-        if key not in typed and "defaultValue" in one:
-            typed[key] = convert(one["defaultValue"], one["parameterType"], key)
-    return typed
-
-
-def _require(component: Any, parameters: Any, artifacts: Any) -> None:
-    """Every input that is not optional must be there, in a step; a graph may hand on nothing."""
-    if "dag" in component:
-        return
-    for kind, given in (("parameters", parameters), ("artifacts", artifacts)):
-        for key, one in _definitions(component, "input", kind).items():
-            if key not in given and not one.get("isOptional"):
-                raise Absent(f"its input {key!r} comes from a branch that was not taken")
-
-
-def _selected(value: Any, selector: str | None) -> Any:
-    if not selector:
-        return value
-    match = _SELECTOR.fullmatch(selector)
-    parsed = json.loads(value) if isinstance(value, str) else value
-    if match is None or not isinstance(parsed, dict) or match[2] not in parsed:
-        raise StepFailed(f"{selector} finds nothing in {value!r}.")
-    return parsed[match[2]]
-
-
-def _collected(component: Any, outcomes: list[Outcome]) -> Outputs:
-    """A loop's outputs: parameters as a list per loop, artifacts as one flat list."""
-    made = [one.outputs for one in outcomes]
-    return Outputs(
-        parameters={
-            name: [one.parameters[name] for one in made if name in one.parameters]
-            for name in _definitions(component, "output", "parameters")
-        },
-        artifacts={
-            name: [artifact for one in made for artifact in one.artifacts.get(name, [])]
-            for name in _definitions(component, "output", "artifacts")
-        },
-    )

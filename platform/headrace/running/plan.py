@@ -9,7 +9,7 @@ from typing import Any
 from headrace.compiling.pipeline import Compiled
 from headrace.core.errors import UsageError, did_you_mean
 from headrace.running import jobs
-from headrace.running.dag import upstream
+from headrace.running.tasks import display, upstream
 from headrace.sites.home import Home
 from headrace.sites.journal import Event
 
@@ -27,7 +27,7 @@ def steps(compiled: Compiled) -> list[Event]:
             if "dag" in component:
                 yield from inside(component["dag"], here)
             else:
-                shown = task.get("taskInfo", {}).get("name") or name
+                shown = display(name, task)
                 engine = jobs.engine_of(executors[component["executorLabel"]])
                 yield {"step": here, "name": shown, "engine": engine}
 

@@ -8,29 +8,27 @@ import importlib.util
 import os
 import secrets
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from headrace.compiling.pipeline import Compiled, compile_pipeline
 from headrace.core.errors import EnvironmentProblem, HeadraceError, RunCancelled
 from headrace.core.states import State
 from headrace.engines import java
-from headrace.executing import context
 from headrace.registry import database
-from headrace.running import plan
+from headrace.running import environment, plan
 from headrace.running.artifacts import Outputs
-from headrace.running.dag import Graph, Outcome, Scope
+from headrace.running.dag import Graph
 from headrace.running.launch import Process, Server
 from headrace.running.parameters import check_arguments
 from headrace.running.results import RunResult
+from headrace.running.scope import Outcome, Scope
 from headrace.running.session import Session, Slots
-from headrace.sites.home import HOME_VARIABLE, Home
+from headrace.sites.home import Home
 from headrace.sites.journal import Event, Journal, process_start
 
 _RECORDER_WAIT = 60.0
@@ -164,7 +162,7 @@ class _Run:
             heavy=Server(
                 plan.ahead(compiled, libraries, recorded=options.record), folder / "forkserver.log"
             ),
-            environment=_environment(home, run_id, compiled.name, code) | dict(extra),
+            environment=environment.of_steps(home, run_id, compiled.name, code) | dict(extra),
             on_event=options.on_event,
             started=now.isoformat(timespec="seconds"),
         )
@@ -200,7 +198,8 @@ class _Run:
             session.emit(
                 type="run_started", run=session.run_id, pipeline=session.compiled.name,
                 parameters=self.arguments, code_digest=session.compiled.code_digest,
-                git=_git(session.compiled), source=self.options.source, pid=os.getpid(),
+                git=environment.git_state(session.compiled), source=self.options.source,
+                pid=os.getpid(),
                 pid_start=process_start(os.getpid()),
                 steps_total=len(self.planned), plan=self.planned,
             )  # fmt: skip
@@ -309,47 +308,3 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     ours, others = group.split(HeadraceError)
     first = (ours or others or group).exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-def _environment(home: Home, run_id: str, pipeline: str, code: Path | None) -> dict[str, str]:
-    """The environment of every step: ours, and where everything is."""
-    path = [str(code)] if code else []
-    path += [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path),
-        "PYTHONUNBUFFERED": "1",
-        "MPLBACKEND": "Agg",
-        "MLFLOW_TRACKING_URI": home.tracking_uri,
-        "MLFLOW_REGISTRY_URI": home.tracking_uri,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        # A model's content is the model: not the lock file of the project that made it.
-        "MLFLOW_LOG_UV_FILES": "false",
-        "RAY_TRAIN_V2_ENABLED": "1",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        HOME_VARIABLE: str(home.root),
-        context.RUN: run_id,
-        context.PIPELINE: pipeline,
-    }
-
-
-def _git(compiled: Compiled) -> dict[str, Any] | None:
-    """The state of the repository that the pipeline lies in."""
-    if compiled.code is None:
-        return None
-
-    def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(compiled.code.root if compiled.code else "."), *words],
-            capture_output=True, text=True, check=True, timeout=5,
-        )  # fmt: skip
-        return done.stdout.strip()
-
-    try:
-        return {
-            "commit": git("rev-parse", "HEAD"),
-            "branch": git("rev-parse", "--abbrev-ref", "HEAD"),
-            "dirty": bool(git("status", "--porcelain", "--", ".")),
-        }
-    except (OSError, subprocess.SubprocessError):
-        return None
