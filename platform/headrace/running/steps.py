@@ -143,14 +143,18 @@ class _Step:
     @asynccontextmanager
     async def reported(self, file: Path) -> AsyncIterator[None]:
         """Hand on what the step reports, while it runs and once more at its end."""
-        seen = 0
+        offset = 0
 
         def look() -> None:
-            nonlocal seen
-            lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
-            for line in lines[seen:]:
+            nonlocal offset
+            if not file.exists():
+                return
+            with file.open("rb") as reports_so_far:
+                reports_so_far.seek(offset)
+                complete, newline, _ = reports_so_far.read().rpartition(b"\n")
+            offset += len(complete) + len(newline)
+            for line in complete.splitlines():
                 self.session.emit(step=self.leaf.path, **json.loads(line))
-            seen = len(lines)
 
         async def watch() -> None:
             while True:
