@@ -1,0 +1,1 @@
+"""The only door to Kubernetes: requests, what they answer, and its failures in our words."""

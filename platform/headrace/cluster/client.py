@@ -1,0 +1,342 @@
+"""Requests to one cluster, in one namespace. Objects go in and come out as plain dicts."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.cluster import errors, kinds
+from headrace.core.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+Manifest = dict[str, Any]
+"""An object of Kubernetes, as its YAML would read."""
+
+FIELD_MANAGER = "headrace"
+_TIMEOUT = (5.0, 30.0)
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """One cluster, seen through one context and namespace. Any thread may use it."""
+
+    context: str
+    """The kubeconfig's context; `in-cluster` inside a pod."""
+    namespace: str
+    """Where objects are read and made."""
+    api: ApiClient = field(repr=False)
+    """The connection, with its credentials."""
+    patience: float = 0.0
+    """Seconds for which a cluster that does not answer is asked again."""
+    on_wait: Callable[[str], None] | None = field(default=None, repr=False)
+    """Told once when the cluster stops answering, and once when it answers again."""
+
+    @property
+    def where(self) -> str:
+        """The context and namespace, for errors."""
+        return f"context {self.context}, namespace {self.namespace}"
+
+    def get(self, kind: str, name: str) -> Manifest | None:
+        """One object, or None if it is not there."""
+        with suppress(errors.NotThere):
+            found: Manifest = self._json("GET", kinds.path(kind, self.namespace, name))
+            return found
+        return None
+
+    def list(self, kind: str, selector: str = "", *, fields: str = "") -> list[Manifest]:
+        """The objects of a kind that a label selector and a field selector choose."""
+        query = {"labelSelector": selector, "fieldSelector": fields}
+        asked = {key: one for key, one in query.items() if one}
+        found = self._json("GET", kinds.path(kind, self.namespace), query=asked)
+        return list(found.get("items", []))
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """Make an object; if the answer to an earlier try was lost, the object it made.
+
+        Raises:
+            Conflict: It was there before.
+        """
+        kind = kinds.plural(manifest["kind"])
+        tries = 0
+
+        def once() -> Any:
+            nonlocal tries
+            tries += 1
+            try:
+                return self._once("POST", kinds.path(kind, self.namespace), body=manifest)
+            except errors.Conflict:
+                there = self.get(kind, manifest["metadata"]["name"]) if tries > 1 else None
+                if there is None:
+                    raise
+                return there
+
+        made: Manifest = self._patiently(once)
+        return made
+
+    def apply(self, manifest: Manifest) -> Manifest:
+        """Make an object or change it to what the manifest says (server-side apply)."""
+        kind, name = kinds.plural(manifest["kind"]), manifest["metadata"]["name"]
+        made: Manifest = self._json(
+            "PATCH", kinds.path(kind, self.namespace, name),
+            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            body=manifest, content="application/apply-patch+yaml",
+        )  # fmt: skip
+        return made
+
+    def patch(self, kind: str, name: str, change: Manifest, *, sub: str = "") -> Manifest:
+        """Change parts of an object (JSON merge patch)."""
+        made: Manifest = self._json(
+            "PATCH", kinds.path(kind, self.namespace, name, sub=sub),
+            body=change, content="application/merge-patch+json",
+        )  # fmt: skip
+        return made
+
+    def delete(self, kind: str, name: str, *, grace: int | None = None, uid: str = "") -> bool:
+        """Remove an object and, in the background, what it owns. False if it was not there."""
+        body: dict[str, Any] = {"propagationPolicy": "Background"}
+        body |= {} if grace is None else {"gracePeriodSeconds": grace}
+        body |= {"preconditions": {"uid": uid}} if uid else {}
+        try:
+            self._json("DELETE", kinds.path(kind, self.namespace, name), body=body)
+        except errors.NotThere:
+            return False
+        return True
+
+    def delete_all(
+        self, kind: str, selector: str, *, grace: int | None = None
+    ) -> builtins.list[str]:
+        """Remove every object that the selector chooses, and return their names."""
+        names = [one["metadata"]["name"] for one in self.list(kind, selector)]
+        return [name for name in names if self.delete(kind, name, grace=grace)]
+
+    def logs(
+        self,
+        pod: str,
+        *,
+        container: str = "",
+        follow: bool = False,
+        since: str = "",
+        timestamps: bool = False,
+        previous: bool = False,
+    ) -> Iterator[str]:
+        """A container's lines, without their line ends; with `follow` until it ends.
+
+        Args:
+            pod: The pod.
+            container: The container, if it has several.
+            follow: Wait for more.
+            since: Only lines from this RFC 3339 time on.
+            timestamps: Begin each line with its time.
+            previous: The container's last life, before its restart.
+
+        Raises:
+            Unreachable: The connection was lost; lines may follow when asked again.
+        """
+        query = {
+            "container": container, "follow": follow, "sinceTime": since,
+            "timestamps": timestamps, "previous": previous,
+        }  # fmt: skip
+        asked = {k: str(v).lower() if v is True else v for k, v in query.items() if v}
+        path = kinds.path("pods", self.namespace, pod, sub="log")
+        answer = self._open("GET", path, query=asked, timeout=(5.0, 300.0 if follow else 30.0))
+        try:
+            yield from _lines(answer)
+        except Exception as error:
+            raise errors.from_silence(error, where=self.where) from error
+        finally:
+            answer.release_conn()
+
+    def ask(self, path: str, *, method: str = "GET", body: Any = None) -> Any:
+        """Any other path of the API, such as `/version`; what it answers."""
+        return self._json(method, path, body=body)
+
+    def may(self, verb: str, kind: str, *, sub: str = "") -> bool:
+        """Whether whoever asks may do something with a kind in this namespace."""
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {
+                "resourceAttributes": {
+                    "namespace": self.namespace, "verb": verb, "resource": kind,
+                    "group": kinds.group(kind), "subresource": sub,
+                }
+            },
+        }  # fmt: skip
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        return bool(self._json("POST", path, body=review)["status"]["allowed"])
+
+    def _json(
+        self, method: str, path: str, *, query: Any = None, body: Any = None, content: str = ""
+    ) -> Any:
+        return self._patiently(
+            lambda: self._once(method, path, query=query, body=body, content=content)
+        )
+
+    def _once(
+        self, method: str, path: str, *, query: Any = None, body: Any = None, content: str = ""
+    ) -> Any:
+        answer = self._open(method, path, query=query, body=body, content=content)
+        try:
+            return json.loads(answer.data)
+        except ValueError as error:
+            raise errors.from_silence(error, where=self.where) from error
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content: str = "",
+        timeout: tuple[float, float] = _TIMEOUT,
+    ) -> Any:
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        headers = {"Accept": "application/json, */*", "Content-Type": content or "application/json"}
+        try:
+            return self.api.call_api(
+                path, method, query_params=list((query or {}).items()), header_params=headers,
+                body=body, auth_settings=["BearerToken"], _preload_content=False,
+                _return_http_data_only=True, _request_timeout=timeout,
+            )  # fmt: skip
+        except ApiException as error:
+            text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else ""
+            said = text or str(error.body or error.reason)
+            if not error.status:
+                raise errors.from_silence(error, where=self.where) from error
+            asked = f"{method.lower()} {path.rpartition('/')[2]}"
+            raise errors.from_answer(error.status, said, asked=asked, where=self.where) from error
+        except (HTTPError, OSError) as error:
+            raise errors.from_silence(error, where=self.where) from error
+
+    def _patiently(self, request: Callable[[], Any]) -> Any:
+        """Ask again while the cluster does not answer, for as long as patience lasts."""
+        until = time.monotonic() + self.patience
+        pause, waited = 0.2, False
+        while True:
+            try:
+                answer = request()
+            except errors.Unreachable as error:
+                if time.monotonic() + pause > until:
+                    raise
+                if not waited and self.on_wait:
+                    self.on_wait(error.what)
+                waited = True
+                time.sleep(pause)
+                pause = min(2 * pause, 3.0)
+            else:
+                if waited and self.on_wait:
+                    self.on_wait("the cluster answers again")
+                return answer
+
+
+def connect(context: str, namespace: str = "", **options: Any) -> Cluster:
+    """The cluster of a kubeconfig context.
+
+    Args:
+        context: The context's name.
+        namespace: The namespace; the context's own, or `default`, unless given.
+        options: `patience` and `on_wait` of the `Cluster`.
+
+    Raises:
+        UsageError: There is no such context.
+        ClusterProblem: The kubeconfig cannot be read.
+    """
+    from kubernetes import config
+    from kubernetes.config.config_exception import ConfigException
+
+    known = contexts()
+    if context not in known:
+        raise UsageError(
+            f"There is no context {context!r}.",
+            where=kubeconfig_path(),
+            hint=did_you_mean(context, known) or "`kubectl config get-contexts` lists them",
+        )
+    try:
+        api = config.new_client_from_config(context=context)
+    except (ConfigException, OSError) as error:
+        raise errors.ClusterProblem(
+            f"The context {context!r} cannot be used: {error}", where=kubeconfig_path()
+        ) from error
+    space = namespace or known[context] or "default"
+    return Cluster(context=context, namespace=space, api=_tuned(api), **options)
+
+
+def contexts() -> dict[str, str]:
+    """The kubeconfig's contexts, each with the namespace it names or an empty text."""
+    from kubernetes import config
+    from kubernetes.config.config_exception import ConfigException
+
+    try:
+        found, _ = config.list_kube_config_contexts()
+    except (ConfigException, OSError) as error:
+        raise errors.ClusterProblem(
+            f"There is no usable kubeconfig: {error}",
+            where=kubeconfig_path(),
+            hint="name one with KUBECONFIG, or let your cluster's own tool write it",
+        ) from error
+    return {one["name"]: one["context"].get("namespace", "") for one in found}
+
+
+def current_context() -> str:
+    """The kubeconfig's current context; empty if it names none."""
+    from kubernetes import config
+
+    contexts()
+    _, current = config.list_kube_config_contexts()
+    return str(current["name"]) if current else ""
+
+
+def kubeconfig_path() -> str:
+    """Where the kubeconfig is looked for."""
+    import os
+
+    return os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+
+
+@functools.lru_cache(maxsize=1)
+def inside(patience: float = 120.0) -> Cluster:
+    """The cluster that this pod runs on, in the pod's own namespace, as its service account."""
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    config.load_incluster_config(client_configuration=configuration)
+    api = client.ApiClient(configuration)
+    namespace = _NAMESPACE_FILE.read_text().strip()
+    return Cluster(context="in-cluster", namespace=namespace, api=_tuned(api), patience=patience)
+
+
+def is_inside() -> bool:
+    """Whether this process runs in a pod that has a service account's token."""
+    return _NAMESPACE_FILE.exists()
+
+
+def _tuned(api: ApiClient) -> ApiClient:
+    # The pool is shared by threads that follow logs; asking again is this module's affair.
+    api.configuration.connection_pool_maxsize = 32
+    api.configuration.retries = False
+    from kubernetes.client.rest import RESTClientObject
+
+    api.rest_client = RESTClientObject(api.configuration)
+    return api
+
+
+def _lines(answer: Any) -> Iterator[str]:
+    pending = b""
+    for chunk in answer.stream(2**14, decode_content=True):
+        *whole, pending = (pending + chunk).split(b"\n")
+        yield from (one.decode(errors="replace") for one in whole)
+    if pending:
+        yield pending.decode(errors="replace")

@@ -1,0 +1,1 @@
+"""Places where data lives; the only door to object stores."""

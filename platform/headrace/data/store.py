@@ -1,0 +1,278 @@
+"""The object store of a site: objects and folders of them by URI, `s3://BUCKET/KEY`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from headrace.core.errors import EnvironmentProblem
+from headrace.sites.cluster import StoreSettings
+
+KEY_VARIABLE = "AWS_ACCESS_KEY_ID"
+SECRET_VARIABLE = "AWS_SECRET_ACCESS_KEY"
+_AT_ONCE = 8
+_RETRY_SECONDS = 180
+_PROBE_RETRY_SECONDS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One object below a URI."""
+
+    size: int
+    """Bytes."""
+    etag: str
+    """The store's own tag of the content; the same content written alike has the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """An S3 service, and the part of it that is the site's."""
+
+    url: str
+    """Bucket and prefix of the site."""
+    endpoint: str
+    """The service's address; empty for AWS's own."""
+    region: str
+    """The bucket's region."""
+    key: str = ""
+    """Access key; empty where the surroundings supply credentials."""
+    secret: str = ""
+    """Its secret."""
+    patience: int = _RETRY_SECONDS
+    """Seconds for which a store that does not answer is asked again."""
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r}, endpoint={self.endpoint!r})"
+
+    def uri(self, *parts: str) -> str:
+        """The URI of a key below the site's prefix."""
+        return "/".join([self.url.rstrip("/"), *parts])
+
+    def read(self, uri: str) -> bytes | None:
+        """An object's content, or None if there is none."""
+        import obstore
+
+        bucket, key = self._at(uri)
+        with self._errors(uri):
+            try:
+                return bytes(obstore.get(bucket, key).bytes())
+            except FileNotFoundError as error:
+                _require_bucket(error)
+        return None
+
+    def write(self, uri: str, content: bytes) -> None:
+        """Put an object there, whole or not at all."""
+        import obstore
+
+        bucket, key = self._at(uri)
+        with self._errors(uri):
+            obstore.put(bucket, key, content)
+
+    def listing(self, uri: str) -> dict[str, Entry]:
+        """The objects of an artifact by their path below `uri`; a lone object's path is empty.
+
+        Marks that stand for folders are left out.
+        """
+        import obstore
+
+        bucket, key = self._at(uri)
+        with self._errors(uri):
+            found = [one for batch in obstore.list(bucket, prefix=key) for one in batch]
+        entries = {
+            str(one["path"])[len(key) :]: Entry(size=one["size"], etag=str(one["e_tag"] or ""))
+            for one in found
+            if not str(one["path"]).endswith("/")
+        }
+        below = {path.lstrip("/"): one for path, one in entries.items() if path.startswith("/")}
+        return below or {path: one for path, one in entries.items() if not path}
+
+    def digest(self, uri: str) -> str | None:
+        """A digest over names, sizes and tags of what lies at `uri`; None if nothing does."""
+        return digest_of(self.listing(uri))
+
+    def upload(self, path: Path, uri: str) -> None:
+        """Put a file, or every file of a folder, below `uri`."""
+        files = {"": path} if path.is_file() else _files(path)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda one: self._put(one[1], _below(uri, one[0])), files.items()))
+
+    def download(self, uri: str, path: Path) -> bool:
+        """Fetch an object or folder to `path`. False if there is nothing."""
+        entries = self.listing(uri)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda one: self._get(_below(uri, one), path / one), entries))
+        return bool(entries)
+
+    def delete(self, uri: str) -> int:
+        """Remove an object, or all below `uri`, and return how many there were."""
+        import obstore
+
+        bucket, _ = self._at(uri)
+        keys = [self._at(_below(uri, one))[1] for one in self.listing(uri)]
+        with self._errors(uri):
+            if keys:
+                obstore.delete(bucket, keys)
+        return len(keys)
+
+    def _put(self, file: Path, uri: str) -> None:
+        import obstore
+
+        bucket, key = self._at(uri)
+        with self._errors(uri):
+            obstore.put(bucket, key, file)
+
+    def _get(self, uri: str, target: Path) -> None:
+        import obstore
+
+        bucket, key = self._at(uri)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._errors(uri), target.open("wb") as out:
+            for chunk in obstore.get(bucket, key).stream():
+                out.write(chunk)
+
+    def _at(self, uri: str) -> tuple[Any, str]:
+        parsed = urlparse(uri)
+        bucket = _bucket(
+            parsed.netloc, self.endpoint, self.region, self.key, self.secret, self.patience
+        )
+        return bucket, parsed.path.lstrip("/")
+
+    @contextmanager
+    def _errors(self, uri: str) -> Iterator[None]:
+        from obstore import exceptions
+
+        where = [uri, *([f"S3 at {self.endpoint}"] if self.endpoint else [])]
+        bucket = urlparse(uri).netloc
+        try:
+            yield
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            raise _refused(str(error), where) from error
+        except FileNotFoundError as error:
+            missing = "NoSuchBucket" in str(error)
+            raise EnvironmentProblem(
+                f"The store has no bucket {bucket!r}." if missing else f"Nothing is at {uri}.",
+                where=where,
+                hint="make the bucket, or correct store.url of the site" if missing else "",
+            ) from error
+        except exceptions.BaseError as error:
+            raise _refused(str(error), where) from error
+
+
+def store_of(
+    settings: StoreSettings,
+    *,
+    outside: bool = False,
+    credentials: Mapping[str, str] | None = None,
+    patience: int = _RETRY_SECONDS,
+) -> Store:
+    """The store that a site's settings describe.
+
+    Args:
+        settings: The site's.
+        outside: Whether this process is outside of the cluster.
+        credentials: The Secret's content; the environment's variables unless given.
+        patience: Seconds for which a store that does not answer is asked again.
+    """
+    known = os.environ if credentials is None else credentials
+    endpoint = (settings.client_endpoint or settings.endpoint) if outside else settings.endpoint
+    return Store(
+        url=settings.url.rstrip("/"),
+        endpoint=endpoint,
+        region=settings.region,
+        key=known.get(KEY_VARIABLE, ""),
+        secret=known.get(SECRET_VARIABLE, ""),
+        patience=patience,
+    )
+
+
+def local_path(uri: str) -> Path:
+    """Where KFP puts an artifact on a pod's disk: `s3://BUCKET/KEY` is `/s3/BUCKET/KEY`."""
+    parsed = urlparse(uri)
+    return Path(f"/{parsed.scheme}") / parsed.netloc / parsed.path.lstrip("/")
+
+
+def digest_of(entries: Mapping[str, Entry]) -> str | None:
+    """A digest over objects' names, sizes and tags; None of nothing."""
+    if not entries:
+        return None
+    whole = hashlib.sha256()
+    for name, one in sorted(entries.items()):
+        whole.update(f"{name}\0{one.size}\0{one.etag}\n".encode())
+    return f"listing:{whole.hexdigest()}"
+
+
+@lru_cache(maxsize=32)
+def _bucket(
+    name: str, endpoint: str, region: str, key: str, secret: str, patience: int
+) -> Any:  # an obstore.store.S3Store
+    from obstore.store import S3Store
+
+    options: dict[str, Any] = {"region": region}
+    if endpoint:
+        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    if key:
+        options |= {"access_key_id": key, "secret_access_key": secret}
+    return S3Store(
+        name,
+        client_options={"allow_http": True, "timeout": "120s", "connect_timeout": "5s"},
+        retry_config={
+            "max_retries": 1000 if patience > _PROBE_RETRY_SECONDS else 2,
+            "retry_timeout": timedelta(seconds=patience),
+            "backoff": {
+                "base": 2,
+                "init_backoff": timedelta(milliseconds=100),
+                "max_backoff": timedelta(seconds=3),
+            },
+        },
+        **options,
+    )
+
+
+def _require_bucket(error: FileNotFoundError) -> None:
+    if "NoSuchBucket" in str(error):
+        raise error
+
+
+def _refused(said: str, where: list[str]) -> EnvironmentProblem:
+    code = said.partition("<Code>")[2].partition("</Code>")[0]
+    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch"):
+        return EnvironmentProblem(
+            f"The store does not accept the credentials ({code}).",
+            where=where,
+            hint="correct the Secret that store.secret of the site names",
+        )
+    if code or "403" in said or "PermissionDenied" in said:
+        return EnvironmentProblem(
+            f"The store refuses it ({code or 'HTTP 403'}).",
+            where=where,
+            hint="the account needs to list, read, write and delete below the site's store.url",
+        )
+    short = said.partition("Debug source")[0].strip().splitlines()[:1]
+    return EnvironmentProblem(
+        f"The store does not answer as it should: {''.join(short)[:300]}",
+        where=where,
+        hint="is it running, and is store.endpoint of the site right from here?",
+    )
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {
+        file.relative_to(folder).as_posix(): file
+        for place, _, names in os.walk(folder)
+        for name in names
+        if (file := Path(place) / name).is_file()
+    }
+
+
+def _below(uri: str, path: str) -> str:
+    return f"{uri}/{path}" if path else uri

@@ -1,0 +1,171 @@
+"""What a step's pod knows of the site, of its run and of itself. Nothing of it on the laptop."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.cluster import client, labels
+from headrace.cluster.client import Cluster, Manifest
+from headrace.core.errors import EnvironmentProblem
+from headrace.data.store import Store, store_of
+from headrace.executing import context
+from headrace.sites.cluster import CONFIG_MAP, Site, discover, parse
+
+SITE = "HEADRACE_SITE"
+"""The site as JSON, for pods that the client has started."""
+POD = "HEADRACE_POD"
+"""The pod's own name."""
+ATTEMPT = "HEADRACE_ATTEMPT"
+"""Which attempt at the step this is, from 1."""
+CODE = "HEADRACE_CODE"
+"""The digest of the code bundle."""
+_KFP_POD = "KFP_POD_NAME"
+_KFP_RUN = "pipeline/runid"
+_KFP_NODE = "workflows.argoproj.io/node-name"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """A step's pod and what is around it."""
+
+    site: Site
+    """The site."""
+    cluster: Cluster
+    """The cluster, as the pod's service account."""
+    store: Store
+    """The site's object store."""
+    pod: Manifest
+    """This pod, as the cluster has it."""
+    run: str
+    """The run's id."""
+    step: str
+    """The step's path in the pipeline."""
+    pipeline: str
+    """The pipeline's name."""
+    code: str
+    """The digest of the code bundle, `sha256:…`; empty without one."""
+    attempt: int
+    """Which attempt at the step this is, from 1."""
+
+    @property
+    def owner(self) -> dict[str, Any]:
+        """The ownerReference that makes this pod an object's owner: it goes when the pod goes."""
+        meta = self.pod["metadata"]
+        return {
+            "apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"],
+            "controller": True, "blockOwnerDeletion": False,
+        }  # fmt: skip
+
+    @property
+    def folder(self) -> str:
+        """The URI where this attempt's records and evidence go."""
+        return step_folder(self.store, self.run, self.step, self.attempt)
+
+    def labels(self, role: str) -> dict[str, str]:
+        """The labels of an object that this step makes."""
+        return labels.of_step(
+            run=self.run,
+            step=self.step,
+            pipeline=self.pipeline,
+            code=self.code,
+            role=role,
+            queue=self.site.queue,
+        )
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The annotations of an object that this step makes."""
+        return {labels.STEP_PATH: self.step}
+
+
+def step_folder(store: Store, run: str, step: str, attempt: int) -> str:
+    """The URI where an attempt's records and evidence go."""
+    return store.uri("runs", run, "steps", step, str(attempt))
+
+
+@functools.lru_cache(maxsize=1)
+def here() -> Surroundings | None:
+    """The surroundings of this process; None where no cluster is around it.
+
+    Raises:
+        EnvironmentProblem: The pod's namespace is no site, or the pod may not read it.
+    """
+    if SITE in os.environ:
+        return _told()
+    if _KFP_POD in os.environ and client.is_inside():
+        return _found_out()
+    return None
+
+
+def _told() -> Surroundings:
+    """In a pod that a client of ours has started: the environment says everything."""
+    cluster = client.inside()
+    site = parse(json.loads(os.environ[SITE]), where=f"the environment variable {SITE}")
+    known = context.context()
+    return Surroundings(
+        site=site,
+        cluster=cluster,
+        store=store_of(site.store),
+        pod=_pod(cluster, os.environ[POD]),
+        run=known.run,
+        step=known.step,
+        pipeline=os.environ.get(context.PIPELINE, ""),
+        code=os.environ.get(CODE, ""),
+        attempt=int(os.environ.get(ATTEMPT, "1")),
+    )
+
+
+def _found_out() -> Surroundings:
+    """In a pod of Kubeflow Pipelines: the namespace and the pod's own labels say it."""
+    cluster = client.inside()
+    site = discover(cluster)
+    pod = _pod(cluster, os.environ[_KFP_POD])
+    meta = pod["metadata"]
+    node = str(meta.get("annotations", {}).get(_KFP_NODE, meta["name"]))
+    credentials = _credentials(cluster, site)
+    os.environ.update(credentials)
+    return Surroundings(
+        site=site,
+        cluster=cluster,
+        store=store_of(site.store, credentials=credentials or None),
+        pod=pod,
+        run=str(meta.get("labels", {}).get(_KFP_RUN, meta["name"])),
+        step=node,
+        pipeline=node.partition(".")[0],
+        code=os.environ.get(CODE, ""),
+        attempt=1,
+    )
+
+
+def _pod(cluster: Cluster, name: str) -> Manifest:
+    found = cluster.get("pods", name)
+    if found is None:
+        raise EnvironmentProblem(f"This pod, {name}, is not in its namespace.", where=cluster.where)
+    return found
+
+
+def _credentials(cluster: Cluster, site: Site) -> dict[str, str]:
+    if not site.store.secret:
+        return {}
+    return secret_values(cluster, site.store.secret)
+
+
+def secret_values(cluster: Cluster, name: str) -> dict[str, str]:
+    """A Secret's content.
+
+    Raises:
+        EnvironmentProblem: There is no such Secret.
+    """
+    found = cluster.get("secrets", name)
+    if found is None:
+        raise EnvironmentProblem(
+            f"The namespace has no Secret {name!r}.",
+            where=cluster.where,
+            hint=f"make it, or correct store.secret in the ConfigMap {CONFIG_MAP}",
+        )
+    return {key: base64.b64decode(one).decode() for key, one in found.get("data", {}).items()}
