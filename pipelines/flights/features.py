@@ -44,11 +44,9 @@ def features(
         sample: Share of the flights to keep, 0 to 1; the same ones each time. The history is
             always that of all flights.
     """
-    from pathlib import Path
-
     from pyspark.sql import functions as F
 
     from flights.prepare import prepare
 
-    rows = prepare(spark, Path(tables.path), sample=sample)
+    rows = prepare(spark, tables.path, sample=sample)
     rows.withColumn("part", F.expr(PARTS)).write.partitionBy("part").parquet(table.path)

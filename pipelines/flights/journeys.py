@@ -6,8 +6,7 @@ known by then" a comparison, and sums of integers come out the same in any order
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -50,8 +49,13 @@ COLUMNS: dict[str, dict[str, T.DataType]] = {
 """What is read of each table."""
 
 
-def read_table(spark: SparkSession, folder: Path, table: str) -> DataFrame:
+def read_table(spark: SparkSession, folder: str, table: str) -> DataFrame:
     """The needed columns of one CSV table, with their types.
+
+    Args:
+        spark: The session, which alone opens files: they may lie in an object store.
+        folder: A path or URI that Spark reads.
+        table: The file's name without its ending.
 
     Raises:
         FileNotFoundError: The folder has no such table.
@@ -59,12 +63,8 @@ def read_table(spark: SparkSession, folder: Path, table: str) -> DataFrame:
 
     What cannot be read as a number fails when the rows are read, not silently as null.
     """
-    file = folder / f"{table}.csv"
-    if not file.is_file():
-        there = ", ".join(sorted(one.name for one in folder.glob("*"))) or "nothing"
-        raise FileNotFoundError(f"no table {table!r}: {file} is not there (found: {there})")
-    with file.open(encoding="utf-8") as lines:
-        header = lines.readline().strip().split(",")
+    file = f"{folder}/{table}.csv"
+    header = header_of(spark, folder, table)
     wanted = COLUMNS[table]
     if missing := [name for name in wanted if name not in header]:
         raise ValueError(
@@ -75,8 +75,31 @@ def read_table(spark: SparkSession, folder: Path, table: str) -> DataFrame:
     schema = T.StructType(
         [T.StructField(name, DOUBLE if wanted.get(name) in NUMBERS else STRING) for name in header]
     )
-    rows = spark.read.csv(str(file), schema=schema, header=True, nullValue="NA", mode="FAILFAST")
+    rows = spark.read.csv(file, schema=schema, header=True, nullValue="NA", mode="FAILFAST")
     return rows.select(*(F.col(name).cast(kind).alias(name) for name, kind in wanted.items()))
+
+
+def header_of(spark: SparkSession, folder: str, table: str) -> list[str]:
+    """The columns that the first line of a table names."""
+    file = f"{folder}/{table}.csv"
+    try:
+        return spark.read.csv(file, header=True).columns
+    except AnalysisException as error:
+        if error.getCondition() != "PATH_NOT_FOUND":
+            raise
+        there = ", ".join(file_names(spark, folder)) or "nothing"
+        raise FileNotFoundError(
+            f"no table {table!r}: {file} is not there (found: {there})"
+        ) from error
+
+
+def file_names(spark: SparkSession, folder: str) -> list[str]:
+    """The names of the files in a folder; none if there is no such folder."""
+    try:
+        files = spark.read.format("binaryFile").load(folder).select("path").collect()
+    except AnalysisException:
+        return []
+    return sorted(one.path.rpartition("/")[2] for one in files)
 
 
 def minutes(moment: Column) -> Column:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -23,7 +21,7 @@ KEPT = (
 """What the later joins and windows need of a journey; it is kept in memory for them."""
 
 
-def prepare(spark: SparkSession, folder: Path, *, sample: float = 1.0) -> DataFrame:
+def prepare(spark: SparkSession, folder: str, *, sample: float = 1.0) -> DataFrame:
     """The flights of `folder`'s tables that arrived, each with its features and its target.
 
     Raises:

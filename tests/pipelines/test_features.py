@@ -65,7 +65,7 @@ def prepared(spark, tmp_path):
             table.to_csv(folder / f"{name}.csv", index=False, na_rep="NA")
         try:
             result = tmp_path / "result"
-            prepare(spark, folder, **options).write.mode("overwrite").parquet(str(result))
+            prepare(spark, str(folder), **options).write.mode("overwrite").parquet(str(result))
             rows = pd.concat([pd.read_parquet(one) for one in sorted(result.glob("*.parquet"))])
         finally:
             spark.catalog.clearCache()

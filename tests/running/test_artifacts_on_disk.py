@@ -177,6 +177,7 @@ def test_readers_see_all_or_nothing(tmp_path):
 
 FACTS = {
     "program": ["image", ["sh"]], "parameters": {"a": 1}, "artifacts": {}, "outputs": {"x": "t"},
+    "environment": "here",
 }  # fmt: skip
 
 
@@ -191,7 +192,7 @@ def test_fingerprints():
             {"parameters": {"a": "1"}}, {"parameters": {"a": True}}, {"parameters": {"a": None}},
             {"parameters": {}}, {"artifacts": {"d": [data]}}, {"artifacts": {"d": [other]}},
             {"artifacts": {"e": [data]}}, {"artifacts": {"d": [data, data]}},
-            {"artifacts": {"d": []}}, {"outputs": {}},
+            {"artifacts": {"d": []}}, {"outputs": {}}, {"environment": "there"},
         )
     ]  # fmt: skip
     assert len(set(keys)) == len(keys)

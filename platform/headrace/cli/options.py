@@ -34,6 +34,16 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def site_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--on CONTEXT` and `-n NAMESPACE`: pass `on` (None for this machine) and `namespace`."""
+    namespace = click.option(
+        "-n", "--namespace", default="", metavar="NAME",
+        help="The site's namespace.  [default: the context's own]",
+    )  # fmt: skip
+    context = click.option("--on", metavar="CONTEXT", help="A site: a context of the kubeconfig.")
+    return context(namespace(function))
+
+
 def examples(*lines: str) -> str:
     """An epilog of example lines, which click is told not to wrap."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

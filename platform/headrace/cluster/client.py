@@ -23,6 +23,7 @@ Manifest = dict[str, Any]
 
 FIELD_MANAGER = "headrace"
 _TIMEOUT = (5.0, 30.0)
+_SILENT_LOG = 600.0
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -148,12 +149,26 @@ class Cluster:
         }  # fmt: skip
         asked = {k: str(v).lower() if v is True else v for k, v in query.items() if v}
         path = kinds.path("pods", self.namespace, pod, sub="log")
-        answer = self._open("GET", path, query=asked, timeout=(5.0, 300.0 if follow else 30.0))
+        yield from self.stream(path, asked, silence=_SILENT_LOG if follow else _TIMEOUT[1])
+
+    def stream(self, path: str, query: Mapping[str, Any], *, silence: float) -> Iterator[str]:
+        """The lines of an answer that goes on, such as a watch's.
+
+        Args:
+            path: The API's path.
+            query: Its parameters.
+            silence: Seconds without a line after which the connection counts as lost.
+
+        Raises:
+            Unreachable: The connection was lost.
+        """
+        answer = self._open("GET", path, query=query, timeout=(_TIMEOUT[0], silence))
         try:
             yield from _lines(answer)
         except Exception as error:
             raise errors.from_silence(error, where=self.where) from error
         finally:
+            answer.close()
             answer.release_conn()
 
     def ask(self, path: str, *, method: str = "GET", body: Any = None) -> Any:
@@ -335,7 +350,7 @@ def _tuned(api: ApiClient) -> ApiClient:
 
 def _lines(answer: Any) -> Iterator[str]:
     pending = b""
-    for chunk in answer.stream(2**14, decode_content=True):
+    while chunk := answer.read1(2**16, decode_content=True):
         *whole, pending = (pending + chunk).split(b"\n")
         yield from (one.decode(errors="replace") for one in whole)
     if pending:

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -87,14 +87,16 @@ class Store:
 
         bucket, key = self._at(uri)
         with self._errors(uri):
+            # By whole parts of the key: what lies at the key itself is not among them.
             found = [one for batch in obstore.list(bucket, prefix=key) for one in batch]
-        entries = {
-            str(one["path"])[len(key) :]: Entry(size=one["size"], etag=str(one["e_tag"] or ""))
+            if not found:
+                with suppress(FileNotFoundError):
+                    found = [obstore.head(bucket, key)]
+        return {
+            str(one["path"])[len(key) :].lstrip("/"): _entry(one)
             for one in found
             if not str(one["path"]).endswith("/")
         }
-        below = {path.lstrip("/"): one for path, one in entries.items() if path.startswith("/")}
-        return below or {path: one for path, one in entries.items() if not path}
 
     def digest(self, uri: str) -> str | None:
         """A digest over names, sizes and tags of what lies at `uri`; None if nothing does."""
@@ -236,6 +238,10 @@ def _bucket(
         },
         **options,
     )
+
+
+def _entry(found: Any) -> Entry:
+    return Entry(size=found["size"], etag=str(found["e_tag"] or ""))
 
 
 def _require_bucket(error: FileNotFoundError) -> None:

@@ -63,11 +63,19 @@ def local_settings(spec: SparkSpec, *, app: str, scratch: Path, cpus: int) -> di
 @contextmanager
 def local_session(spec: SparkSpec, *, app: str, scratch: Path) -> Iterator[SparkSession]:
     """A Spark session on this machine, stopped at the end whatever happens."""
+    session = start(local_settings(spec, app=app, scratch=scratch, cpus=os.cpu_count() or 1))
+    try:
+        yield session
+    finally:
+        session.stop()
+
+
+def start(settings: Mapping[str, str]) -> SparkSession:
+    """A session with these properties, in a JVM of its own."""
     # The driver's heap is fixed when its JVM starts, before any property is read.
-    settings = local_settings(spec, app=app, scratch=scratch, cpus=os.cpu_count() or 1)
-    os.environ["PYSPARK_SUBMIT_ARGS"] = (
-        f"--driver-memory {settings['spark.driver.memory']} pyspark-shell"
-    )
+    heap = settings.get("spark.driver.memory")
+    memory = f"--driver-memory {heap} " if heap else ""
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"{memory}pyspark-shell"
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     from pyspark.sql import SparkSession
@@ -76,10 +84,7 @@ def local_session(spec: SparkSpec, *, app: str, scratch: Path) -> Iterator[Spark
     for key, value in settings.items():
         builder = builder.config(key, value)
     session: SparkSession = builder.getOrCreate()
-    try:
-        yield session
-    finally:
-        session.stop()
+    return session
 
 
 def explain(error: BaseException) -> str | None:

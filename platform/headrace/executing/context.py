@@ -12,6 +12,10 @@ STEP = "HEADRACE_STEP"
 PIPELINE = "HEADRACE_PIPELINE"
 WORK = "HEADRACE_WORK"
 CHECKPOINTS = "HEADRACE_CHECKPOINTS"
+SITE = "HEADRACE_SITE"
+"""The site as JSON: there in every pod that a client of ours has started."""
+KFP_POD = "KFP_POD_NAME"
+"""There in every pod of Kubeflow Pipelines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,3 +50,8 @@ def context() -> StepContext:
         scratch=scratch,
         checkpoints=Path(os.environ.get(CHECKPOINTS) or scratch / f"checkpoints-{os.getpid()}"),
     )
+
+
+def in_pod() -> bool:
+    """Whether this process belongs to a step's pod on a cluster."""
+    return SITE in os.environ or KFP_POD in os.environ

@@ -13,7 +13,7 @@ from typing import Any
 
 from headrace.engines.ray import RaySpec
 from headrace.engines.spark import SparkSpec, local_session
-from headrace.executing import failures, reports
+from headrace.executing import failures, reports, spark_driver, surroundings
 from headrace.executing.context import context
 
 
@@ -42,7 +42,13 @@ def run(
 def _spark(function: Callable[..., Any], arguments: Mapping[str, Any], spec: SparkSpec) -> Any:
     session_parameter = next(iter(inspect.signature(function).parameters))
     scratch = Path(tempfile.mkdtemp(prefix="spark-", dir=context().scratch))
+    around = surroundings.here()
     try:
+        if around is not None:
+            return spark_driver.run(
+                function, arguments, spec,
+                session_parameter=session_parameter, around=around, scratch=scratch,
+            )  # fmt: skip
         with local_session(spec, app=context().label, scratch=scratch) as session:
             return function(**{session_parameter: session}, **arguments)
     finally:

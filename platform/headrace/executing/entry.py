@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace.core.errors import StepFailed, did_you_mean
-from headrace.executing import engines, sdk  # noqa: F401  (KFP whole, for user modules)
+from headrace.executing import code as bundle
+from headrace.executing import engines, sdk, surroundings  # noqa: F401  (KFP whole, for user modules)
 from headrace.executing.annotations import resolved_signature
 
 FUNCTION_ATTRIBUTE = "__headrace_function__"
@@ -30,9 +31,15 @@ def load(target: str, *, engine: Mapping[str, Any], code: str) -> Callable[..., 
         code: Digest of the code behind the function. It changes nothing here: it stands in
             the program so that caches see an edit.
 
+    In a pod the code bundle that the environment names is fetched first.
+
     Raises:
         StepFailed: The module or the function is not there.
+        EnvironmentProblem: The pod's namespace is no site, or its store lacks the code.
     """
+    around = surroundings.here()
+    if around is not None and around.code:
+        bundle.enter(around.store, around.code)
     function = find(target)
     signature = resolved_signature(function, session=engine["kind"] == "spark")
 

@@ -43,7 +43,7 @@ def main(job: Mapping[str, Any]) -> int:
         match job["kind"]:
             case "python":
                 _await_tracking(job)
-                _execute(job)
+                execute(job)
             case "host":
                 return _host(job["argv"])
             case "call":
@@ -72,8 +72,12 @@ def _on_term(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _execute(job: Mapping[str, Any]) -> None:
-    """Load the component's program and let KFP's own executor run it."""
+def execute(job: Mapping[str, Any]) -> None:
+    """Load the component's program and let KFP's own executor run it.
+
+    Args:
+        job: `work` (a folder), `program`, `function` and `executor_input`.
+    """
     from kfp.dsl.executor import Executor
 
     program = Path(job["work"]) / "ephemeral_component.py"

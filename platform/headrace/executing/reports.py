@@ -1,4 +1,8 @@
-"""What a running step tells its runner: metrics and notes, a JSON line each."""
+"""What a running step tells its runner: metrics and notes, a JSON line each.
+
+On one machine the lines go to a file in the step's work folder. A pod's only line to the
+runner is its log, so there they go to standard output, behind a mark.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.executing.context import context
+from headrace.executing.context import context, in_pod
 
 FILE = "reports.jsonl"
 """The file in the step's work folder."""
+MARK = "::headrace:: "
+"""What begins a report's line in a pod's log."""
 
 
 def metrics(values: Mapping[str, float], index: int) -> None:
@@ -25,8 +31,21 @@ def note(text: str) -> None:
     print(f"headrace: {text}", flush=True)
 
 
+def read(line: str) -> dict[str, Any] | None:
+    """The report that a line of a pod's log carries, or None if it is an ordinary line."""
+    if not line.startswith(MARK):
+        return None
+    try:
+        report = json.loads(line.removeprefix(MARK))
+    except ValueError:  # cut short when its writer was killed
+        return None
+    return report if isinstance(report, dict) else None
+
+
 def _write(report: Mapping[str, Any]) -> None:
     work = context().work
     if work is not None:
         with (work / FILE).open("a") as out:
             out.write(json.dumps(report) + "\n")
+    elif in_pod():
+        print(f"{MARK}{json.dumps(report)}", flush=True)

@@ -6,6 +6,7 @@ import base64
 import functools
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +15,19 @@ from headrace.cluster.client import Cluster, Manifest
 from headrace.core.errors import EnvironmentProblem
 from headrace.data.store import Store, store_of
 from headrace.executing import context
+from headrace.executing.variables import PLAIN_VARIABLES
 from headrace.sites.cluster import CONFIG_MAP, Site, discover, parse
 
-SITE = "HEADRACE_SITE"
-"""The site as JSON, for pods that the client has started."""
 POD = "HEADRACE_POD"
 """The pod's own name."""
+POD_UID = "HEADRACE_POD_UID"
+"""The pod's own unique id."""
+POD_IP = "HEADRACE_POD_IP"
+"""The pod's own address."""
 ATTEMPT = "HEADRACE_ATTEMPT"
 """Which attempt at the step this is, from 1."""
 CODE = "HEADRACE_CODE"
 """The digest of the code bundle."""
-_KFP_POD = "KFP_POD_NAME"
 _KFP_RUN = "pipeline/runid"
 _KFP_NODE = "workflows.argoproj.io/node-name"
 
@@ -35,12 +38,12 @@ class Surroundings:
 
     site: Site
     """The site."""
-    cluster: Cluster
-    """The cluster, as the pod's service account."""
     store: Store
     """The site's object store."""
-    pod: Manifest
-    """This pod, as the cluster has it."""
+    pod_name: str
+    """This pod's name."""
+    pod_uid: str
+    """This pod's unique id."""
     run: str
     """The run's id."""
     step: str
@@ -53,11 +56,24 @@ class Surroundings:
     """Which attempt at the step this is, from 1."""
 
     @property
+    def cluster(self) -> Cluster:
+        """The cluster, as the pod's service account."""
+        return client.inside()
+
+    @property
+    def pod(self) -> Manifest:
+        """This pod, as the cluster has it now.
+
+        Raises:
+            EnvironmentProblem: It is not there.
+        """
+        return _pod(self.cluster, self.pod_name)
+
+    @property
     def owner(self) -> dict[str, Any]:
         """The ownerReference that makes this pod an object's owner: it goes when the pod goes."""
-        meta = self.pod["metadata"]
         return {
-            "apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"],
+            "apiVersion": "v1", "kind": "Pod", "name": self.pod_name, "uid": self.pod_uid,
             "controller": True, "blockOwnerDeletion": False,
         }  # fmt: skip
 
@@ -95,23 +111,24 @@ def here() -> Surroundings | None:
     Raises:
         EnvironmentProblem: The pod's namespace is no site, or the pod may not read it.
     """
-    if SITE in os.environ:
+    if context.SITE in os.environ:
         return _told()
-    if _KFP_POD in os.environ and client.is_inside():
+    if context.KFP_POD in os.environ and client.is_inside():
         return _found_out()
     return None
 
 
 def _told() -> Surroundings:
     """In a pod that a client of ours has started: the environment says everything."""
-    cluster = client.inside()
-    site = parse(json.loads(os.environ[SITE]), where=f"the environment variable {SITE}")
+    site = parse(
+        json.loads(os.environ[context.SITE]), where=f"the environment variable {context.SITE}"
+    )
     known = context.context()
     return Surroundings(
         site=site,
-        cluster=cluster,
         store=store_of(site.store),
-        pod=_pod(cluster, os.environ[POD]),
+        pod_name=os.environ[POD],
+        pod_uid=os.environ[POD_UID],
         run=known.run,
         step=known.step,
         pipeline=os.environ.get(context.PIPELINE, ""),
@@ -124,22 +141,39 @@ def _found_out() -> Surroundings:
     """In a pod of Kubeflow Pipelines: the namespace and the pod's own labels say it."""
     cluster = client.inside()
     site = discover(cluster)
-    pod = _pod(cluster, os.environ[_KFP_POD])
+    pod = _pod(cluster, os.environ[context.KFP_POD])
     meta = pod["metadata"]
     node = str(meta.get("annotations", {}).get(_KFP_NODE, meta["name"]))
-    credentials = _credentials(cluster, site)
-    os.environ.update(credentials)
-    return Surroundings(
+    credentials = secret_values(cluster, site.store.secret) if site.store.secret else {}
+    found = Surroundings(
         site=site,
-        cluster=cluster,
         store=store_of(site.store, credentials=credentials or None),
-        pod=pod,
+        pod_name=meta["name"],
+        pod_uid=meta["uid"],
         run=str(meta.get("labels", {}).get(_KFP_RUN, meta["name"])),
         step=node,
         pipeline=node.partition(".")[0],
         code=os.environ.get(CODE, ""),
         attempt=1,
     )
+    _fill_environment(found, credentials)
+    return found
+
+
+def _fill_environment(found: Surroundings, credentials: Mapping[str, str]) -> None:
+    """Give this process what a client of ours gives the pods that it starts."""
+    store = found.store
+    variables = {
+        **PLAIN_VARIABLES,
+        **credentials,
+        "MLFLOW_TRACKING_URI": found.site.mlflow.url,
+        "MLFLOW_REGISTRY_URI": found.site.mlflow.url,
+        context.RUN: found.run,
+        context.STEP: found.step,
+        context.PIPELINE: found.pipeline,
+        context.CHECKPOINTS: store.uri("runs", found.run, "checkpoints", found.step),
+    }
+    os.environ.update({name: value for name, value in variables.items() if value})
 
 
 def _pod(cluster: Cluster, name: str) -> Manifest:
@@ -147,12 +181,6 @@ def _pod(cluster: Cluster, name: str) -> Manifest:
     if found is None:
         raise EnvironmentProblem(f"This pod, {name}, is not in its namespace.", where=cluster.where)
     return found
-
-
-def _credentials(cluster: Cluster, site: Site) -> dict[str, str]:
-    if not site.store.secret:
-        return {}
-    return secret_values(cluster, site.store.secret)
 
 
 def secret_values(cluster: Cluster, name: str) -> dict[str, str]:

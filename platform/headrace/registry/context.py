@@ -8,13 +8,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.registry.entities import RUN_TAG, STEP_TAG
 from headrace.registry.recorder import ERROR_FILE
 from headrace.registry.recording import MLFLOW_FILE
+from headrace.registry.tracking import connect, foreign_errors
 from headrace.sites.home import Home, find_home
 
 _TRACKING = "MLFLOW_TRACKING_URI"
 _WAIT_SECONDS = 5.0
 _POLL_SECONDS = 0.05
+_ASK_SECONDS = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +63,33 @@ class Context:
             None outside of a run, or when the recorder has not come that far after 5 s.
         """
         folder = self.run_folder
+        elsewhere = self.run and self.tracking_uri.startswith("http")
         until = time.monotonic() + _WAIT_SECONDS
         found = None
-        while folder is not None:
-            found = _read(folder / MLFLOW_FILE)
+        while folder is not None or elsewhere:
+            found = _read(folder / MLFLOW_FILE) if folder else self._search()
             settled = found is not None and (not step or step in found.steps)
-            hopeless = (folder / ERROR_FILE).exists() or time.monotonic() > until
+            noted = folder is not None and (folder / ERROR_FILE).exists()
+            hopeless = noted or time.monotonic() > until
             if settled or hopeless:
                 break
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS if folder else _ASK_SECONDS)
         return found
+
+    def _search(self) -> RecordedRuns | None:
+        """What the tracking server knows of this run, where its recorder is elsewhere."""
+        client = connect(self.tracking_uri)
+        with foreign_errors("look for the run in MLflow", self.tracking_uri):
+            experiment = client.get_experiment_by_name(self.pipeline)
+            if experiment is None:
+                return None
+            condition = f"tags.`{RUN_TAG}` = '{self.run}'"
+            runs = client.search_runs([experiment.experiment_id], condition, max_results=1000)
+        steps = {one.data.tags.get(STEP_TAG, ""): one.info.run_id for one in runs}
+        parent = steps.pop("", "")
+        if not parent:
+            return None
+        return RecordedRuns(experiment_id=experiment.experiment_id, run_id=parent, steps=steps)
 
 
 def current() -> Context:

@@ -125,7 +125,10 @@ class RunRecord:
 
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            location = (self._artifacts / entities.key(name)).absolute().as_uri()
+            # A server keeps artifacts where it was told to; a database knows no such place.
+            served = self._uri.startswith("http")
+            folder = (self._artifacts / entities.key(name)).absolute()
+            location = None if served else folder.as_uri()
             try:
                 return str(self._client.create_experiment(name, artifact_location=location))
             except MlflowException:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-_BLOCK = 2**20
+from headrace.data.digests import content_digest
+
+__all__ = ["Artifact", "Outputs", "content_digest", "whole", "write_atomically"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,8 @@ class Artifact:
     """What the step wrote into `metadata`."""
     digest: str | None = None
     """`sha256:…` of the content; None where nothing lies here."""
+    listing: str | None = None
+    """In a store: a digest over its objects' names, sizes and tags, as cheap to ask again."""
 
     @property
     def path(self) -> Path | None:
@@ -84,29 +86,6 @@ class Outputs:
                 name: [Artifact(**one) for one in some] for name, some in raw["artifacts"].items()
             },
         )
-
-
-def content_digest(path: Path) -> str | None:
-    """The digest of a file, or of a folder with everything in it; None if nothing is there."""
-    if path.is_file():
-        return f"sha256:{_file_digest(path)}"
-    if not path.is_dir():
-        return None
-    files = sorted(Path(folder) / name for folder, _, names in os.walk(path) for name in names)
-    with ThreadPoolExecutor() as pool:
-        digests = list(pool.map(_file_digest, files))
-    whole = hashlib.sha256()
-    for file, digest in zip(files, digests, strict=True):
-        whole.update(f"{file.relative_to(path).as_posix()}\0{digest}\n".encode())
-    return f"sha256:{whole.hexdigest()}"
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as content:
-        while block := content.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def whole(artifact: Artifact) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.compiling.pipeline import Compiled
 from headrace.executing import context
+from headrace.executing.variables import PLAIN_VARIABLES
 from headrace.sites.home import HOME_VARIABLE, Home
 
 
@@ -19,15 +20,9 @@ def of_steps(home: Home, run_id: str, pipeline: str, code: Path | None) -> dict[
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path),
-        "PYTHONUNBUFFERED": "1",
-        "MPLBACKEND": "Agg",
+        **PLAIN_VARIABLES,
         "MLFLOW_TRACKING_URI": home.tracking_uri,
         "MLFLOW_REGISTRY_URI": home.tracking_uri,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        # A model's content is the model: not the lock file of the project that made it.
-        "MLFLOW_LOG_UV_FILES": "false",
-        "RAY_TRAIN_V2_ENABLED": "1",
-        "RAY_USAGE_STATS_ENABLED": "0",
         HOME_VARIABLE: str(home.root),
         context.RUN: run_id,
         context.PIPELINE: pipeline,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace.core.errors import StepFailed
+from headrace.data.store import local_path
 from headrace.running.parameters import to_text
 
 _PLACEHOLDER = re.compile(r"\{\{\$(.*?)\}\}", re.DOTALL)
@@ -95,7 +96,9 @@ def _artifact(found: Any, field: str, key: str | None) -> str:
     if field == "metadata":
         metadata = first.get("metadata", {})
         return to_text(metadata.get(key, "") if key else metadata)
-    return str(first["uri"])
+    uri = str(first["uri"])
+    # In a store it has a path too, on the disk of the pod.
+    return str(local_path(uri)) if field == "path" and "://" in uri else uri
 
 
 def _substitute(text: str, value: Callable[[str], str | None]) -> str:

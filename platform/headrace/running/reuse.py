@@ -40,14 +40,23 @@ def fingerprint(
     parameters: Mapping[str, Any],
     artifacts: Mapping[str, list[Artifact]],
     outputs: Any,
+    environment: str,
 ) -> str:
-    """The fingerprint of a step about to run."""
+    """The fingerprint of a step about to run.
+
+    Args:
+        program: What runs.
+        parameters: Its parameters.
+        artifacts: Its input artifacts.
+        outputs: The outputs that it promises.
+        environment: A digest of what it runs with.
+    """
     facts = {
         "program": program,
         "parameters": dict(parameters),
         "artifacts": {name: [one.identity for one in some] for name, some in artifacts.items()},
         "outputs": outputs,
-        "environment": environment_digest(),
+        "environment": environment,
     }
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

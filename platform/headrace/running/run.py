@@ -1,4 +1,4 @@
-"""A run on this machine, from checked arguments to its last word."""
+"""A run that this process drives, from checked arguments to its last word."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,8 +23,9 @@ from headrace.registry import database
 from headrace.running import environment, plan
 from headrace.running.artifacts import Outputs
 from headrace.running.dag import Graph
-from headrace.running.launch import Process, Server
+from headrace.running.local import LocalPlace
 from headrace.running.parameters import check_arguments
+from headrace.running.place import Place
 from headrace.running.results import RunResult
 from headrace.running.scope import Outcome, Scope
 from headrace.running.session import Session, Slots
@@ -83,14 +84,48 @@ def run_pipeline(
         source=source,
         record=record and importlib.util.find_spec("mlflow") is not None,
     )
-    try:
-        home.ensure()
-        if options.record:
+    if options.record:
+        with _writable(home):
+            home.ensure()
             database.inspect(home.database)
-        run = _Run(compiled, checked, home, planned, options, extra)
+    return drive(
+        compiled, checked, home, planned, options, lambda session: LocalPlace(session, extra)
+    )
+
+
+def drive(
+    compiled: Compiled,
+    arguments: Mapping[str, Any],
+    home: Home,
+    planned: list[Event],
+    options: Options,
+    make_place: Callable[[Session], Place],
+) -> RunResult:
+    """Drive a run to its end, wherever its steps take place.
+
+    Args:
+        compiled: The pipeline.
+        arguments: Checked values of its parameters.
+        home: Where the run's own record goes.
+        planned: Its steps as far as they are known.
+        options: How to run.
+        make_place: Makes the place where steps run.
+
+    Raises:
+        EnvironmentProblem: The home cannot be written.
+    """
+    with _writable(home):
+        home.ensure()
+        run = _Run(compiled, arguments, home, planned, options, make_place)
+    return asyncio.run(run.run())
+
+
+@contextmanager
+def _writable(home: Home) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise _unwritable(home, error) from error
-    return asyncio.run(run.run())
 
 
 def _unwritable(home: Home, error: OSError) -> EnvironmentProblem:
@@ -120,17 +155,21 @@ class Options:
     """What the user typed for the pipeline."""
     record: bool
     """Whether the run is written into MLflow."""
+    run_id: str = ""
+    """The run to pick up again; empty for a new one."""
+    site: Mapping[str, str] = field(default_factory=dict)
+    """Context and namespace of the cluster that it runs on; empty for this machine."""
 
 
 class _Run:
     def __init__(
         self,
         compiled: Compiled,
-        arguments: dict[str, Any],
+        arguments: Mapping[str, Any],
         home: Home,
         planned: list[Event],
         options: Options,
-        extra: Mapping[str, str],
+        make_place: Callable[[Session], Place],
     ) -> None:
         self.arguments = arguments
         self.planned = planned
@@ -139,15 +178,10 @@ class _Run:
         self.awaited: asyncio.Future[Any] | None = None
         self.began = time.monotonic()
         now = datetime.now(UTC)
-        run_id = f"{compiled.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        run_id = options.run_id or new_run_id(compiled, now)
         folder = home.run(run_id)
         journal = Journal(folder)
         (folder / "pipeline.yaml").write_text(compiled.text)
-        code = plan.code(compiled, home)
-        libraries = {
-            label: plan.libraries(executor, code)
-            for label, executor in compiled.ir["deploymentSpec"]["executors"].items()
-        }
         self.session = Session(
             compiled=compiled,
             run_id=run_id,
@@ -156,16 +190,12 @@ class _Run:
             slots=Slots(options.jobs),
             use_cache=options.use_cache,
             from_step=options.from_step,
-            code=code,
-            libraries=libraries,
-            light=Server([], folder / "forkserver.log"),
-            heavy=Server(
-                plan.ahead(compiled, libraries, recorded=options.record), folder / "forkserver.log"
-            ),
-            environment=environment.of_steps(home, run_id, compiled.name, code) | dict(extra),
+            code=plan.code(compiled, home),
+            recorded=options.record,
             on_event=options.on_event,
             started=now.isoformat(timespec="seconds"),
         )
+        self.session.place = self.place = make_place(self.session)
 
     async def run(self) -> RunResult:
         with _on_signals(self.interrupt):
@@ -188,22 +218,19 @@ class _Run:
 
     async def begin_to_end(self) -> None:
         session = self.session
-        if "workspace" in str(session.compiled.platforms.get("kubernetes", {})):
-            session.workspace.mkdir(parents=True, exist_ok=True)
-        recorder: Process | None = None
+        recorder: Any = None
         try:
-            await session.light.start()
-            if session.heavy.libraries:
-                await session.heavy.start()
+            await self.place.start()
             session.emit(
                 type="run_started", run=session.run_id, pipeline=session.compiled.name,
                 parameters=self.arguments, code_digest=session.compiled.code_digest,
                 git=environment.git_state(session.compiled), source=self.options.source,
+                site=dict(self.options.site) or None,
                 pid=os.getpid(),
                 pid_start=process_start(os.getpid()),
                 steps_total=len(self.planned), plan=self.planned,
             )  # fmt: skip
-            recorder = await self.record()
+            recorder = await self.place.record() if self.options.record else None
             outcome = await self.walk()
             self.finish(outcome)
         except HeadraceError as error:
@@ -219,14 +246,13 @@ class _Run:
         finally:
             if recorder is not None and not session.lost:
                 await self.settle(recorder)
-            await session.light.close()
-            await session.heavy.close()
+            await self.place.close()
             with suppress(OSError):  # the disk is full, which was said
                 session.journal.close()
 
-    async def settle(self, recorder: Process) -> None:
+    async def settle(self, recorder: Any) -> None:
         """Let the recorder finish; for whoever is impatient, it goes on without us."""
-        self.awaited = asyncio.shield(recorder.exited)
+        self.awaited = asyncio.shield(recorder)
         await asyncio.wait([self.awaited], timeout=_RECORDER_WAIT)
         if self.awaited.done() and not self.awaited.cancelled():
             self.awaited.exception()  # it was recorded elsewhere, or nowhere: the run stands
@@ -243,18 +269,13 @@ class _Run:
         try:
             return await walking
         except asyncio.CancelledError:
-            await asyncio.to_thread(self.stop_servers)
+            await asyncio.to_thread(self.place.stop_servers)
             error = RunCancelled("The run was cancelled.", hint="run again to continue it")
             return Outcome(state=State.CANCELLED, error=self.session.describe(error))
         except BaseExceptionGroup as group:
             raise _first(group) from group
         finally:
             self.awaited = None
-
-    def stop_servers(self) -> None:
-        from headrace.serving import local
-
-        local.stop_of_run(self.session.home, self.session.run_id)
 
     def finish(self, outcome: Outcome) -> None:
         made = outcome.outputs.to_dict()
@@ -268,22 +289,10 @@ class _Run:
             error=outcome.error, outputs={**made["parameters"], **artifacts},
         )  # fmt: skip
 
-    async def record(self) -> Process | None:
-        """Start the process that writes the run into MLflow, if MLflow is installed."""
-        if not self.options.record:
-            return None
-        request = {
-            "kind": "call",
-            "call": "headrace.registry.recorder:main",
-            "arguments": {"arguments": [str(self.session.folder)]},
-            "env": dict(self.session.environment),
-            "cwd": os.getcwd(),
-            "log": str(self.session.folder / "recorder.log"),
-            "work": str(self.session.folder),
-            "code": None,
-            "outlives": True,
-        }
-        return await self.session.heavy.run(request, ["mlflow"])
+
+def new_run_id(compiled: Compiled, now: datetime) -> str:
+    """A name for a run that tells the pipeline and the time."""
+    return f"{compiled.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 @contextmanager

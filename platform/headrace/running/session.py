@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace.compiling.pipeline import Compiled
 from headrace.core.errors import EnvironmentProblem
 from headrace.executing import failures
-from headrace.running.launch import Server
 from headrace.sites.home import Home
 from headrace.sites.journal import Event, Journal
+
+if TYPE_CHECKING:
+    from headrace.running.place import Place
 
 
 class Slots(asyncio.Semaphore):
@@ -47,14 +49,10 @@ class Session:
     """The step that, with all after it, is to run whatever there is."""
     code: Path | None
     """The unpacked code bundle."""
-    libraries: Mapping[str, frozenset[str]]
-    """What each executor's code imports, by executor label."""
-    light: Server
-    """Forks steps that need no heavy library."""
-    heavy: Server
-    """Forks steps that do."""
-    environment: Mapping[str, str]
-    """The environment of every step."""
+    recorded: bool
+    """Whether it is written into MLflow."""
+    place: Place = field(init=False)
+    """Where its steps run."""
     on_event: Callable[[Event], None] | None = None
     """Told of every event."""
     events: list[Event] = field(default_factory=list)
@@ -68,16 +66,6 @@ class Session:
     def folder(self) -> Path:
         """The run's folder."""
         return self.home.run(self.run_id)
-
-    @property
-    def root(self) -> Path:
-        """Where this run's artifacts go."""
-        return self.home.artifacts / self.run_id
-
-    @property
-    def workspace(self) -> Path:
-        """The folder that all steps of the run share, if the pipeline asks for one."""
-        return self.folder / "workspace"
 
     def component(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
         """The component behind a task."""
@@ -107,8 +95,8 @@ class Session:
             "pipeline_task_uuid": f"{self.run_id}/{path}/{task}"
             if path
             else f"{self.run_id}/{task}",
-            "pipeline_root": str(self.root),
-            "workspace_path": str(self.workspace),
+            "pipeline_root": self.place.root,
+            "workspace_path": self.place.workspace,
         }
 
     def emit(self, **event: Any) -> None:

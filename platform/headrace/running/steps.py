@@ -1,30 +1,21 @@
-"""Runs one step: reuse it, or start its process, follow it, and take in what it made."""
+"""Runs one step: an earlier result stands in, or it is attempted as often as it may be."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
-import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from headrace.core.errors import HeadraceError, StepFailed
+from headrace.core.errors import HeadraceError
 from headrace.core.states import State
-from headrace.executing import reports
-from headrace.executing.main import ERROR_FILE
-from headrace.running import importer, jobs, reuse
-from headrace.running.artifacts import Artifact, Outputs, content_digest
-from headrace.running.jobs import Job
+from headrace.running import jobs
+from headrace.running.artifacts import Outputs
 from headrace.running.leaf import Leaf
-from headrace.running.parameters import convert, from_text
+from headrace.running.place import Attempt, Broken
 from headrace.running.session import Session
 
-_POLL = 0.25
 _METRICS = ("system.Metrics",)
 
 
@@ -62,7 +53,7 @@ class _Step:
                 return await self.importing()
             self.key = jobs.cache_key_of(self.session, self.leaf)
             if self.session.use_cache and self.leaf.cached:
-                earlier = await asyncio.to_thread(reuse.find_earlier, self.session.home, self.key)
+                earlier = await asyncio.to_thread(self.session.place.find_earlier, self.key)
                 if earlier is not None:
                     found = Found(
                         state=State.REUSED, outputs=earlier.outputs, reused_from=earlier.run
@@ -80,7 +71,9 @@ class _Step:
         self.start("")
         try:
             outputs = await asyncio.to_thread(
-                importer.run, self.session.executor(self.leaf.label)["importer"], self.leaf.inputs
+                self.session.place.import_artifact,
+                self.session.executor(self.leaf.label)["importer"],
+                self.attempted(""),
             )
         except HeadraceError as error:
             return self.finish(self.failed(error))
@@ -101,117 +94,29 @@ class _Step:
             self.attempt += 1
 
     async def once(self) -> Found:
-        """One attempt, in folders that no other attempt has seen."""
-        suffix = "" if self.attempt == 1 else f".attempt-{self.attempt}"
-        place = self.leaf.path + suffix
-        folder, log = self.session.root / place, Path("logs") / f"{self.leaf.path}.log"
-        self.start(str(log))
-        if self.engine == "container":
-            image = self.session.executor(self.leaf.label)["container"]["image"]
-            self.note(f"runs as a process of this machine; the image {image} is not used")
-        ignored = sorted(set(self.session.kubernetes(self.leaf.label)) - {"secretAsEnv"})
-        if ignored:
-            self.note(f"settings for Kubernetes alone, ignored here: {', '.join(ignored)}")
+        log = f"logs/{self.leaf.path}.log"
+        self.start(log)
         try:
-            shutil.rmtree(folder, ignore_errors=True)
-            work = self.session.folder / "work" / place
-            work.mkdir(parents=True)
-            job = jobs.make_job(
-                self.session, self.leaf, folder=folder, work=work, log=self.session.folder / log
-            )
-            await self.process(job, work)
-            outputs = await self.outputs(job)
-            await asyncio.to_thread(
-                reuse.keep, self.session.home, folder,
-                key=self.key, run=self.session.run_id, step=self.leaf.path, outputs=outputs,
-            )  # fmt: skip
-            shutil.rmtree(work, ignore_errors=True)
+            outputs = await self.session.place.attempt(self.attempted(log))
         except (HeadraceError, OSError, ValueError) as error:
             if self.session.lost:
                 raise
             return self.failed(error)
         return Found(state=State.SUCCEEDED, outputs=outputs)
 
-    async def process(self, job: Job, work: Path) -> None:
-        server = self.session.heavy if job.heavy else self.session.light
-        process = await server.run(job.request, job.needs)
-        async with self.reported(work / reports.FILE):
-            code = await process.wait()
-        if code != 0:
-            raise _Broken(_error(work, code, job.log))
-
-    @asynccontextmanager
-    async def reported(self, file: Path) -> AsyncIterator[None]:
-        """Hand on what the step reports, while it runs and once more at its end."""
-        offset = 0
-
-        def look() -> None:
-            nonlocal offset
-            if not file.exists():
-                return
-            with file.open("rb") as reports_so_far:
-                reports_so_far.seek(offset)
-                complete, newline, _ = reports_so_far.read().rpartition(b"\n")
-            offset += len(complete) + len(newline)
-            for line in complete.splitlines():
-                self.session.emit(step=self.leaf.path, **json.loads(line))
-
-        async def watch() -> None:
-            while True:
-                await asyncio.sleep(_POLL)
-                look()
-
-        watching = asyncio.create_task(watch())
-        try:
-            yield
-        finally:
-            watching.cancel()
-            look()
-
-    async def outputs(self, job: Job) -> Outputs:
-        """What the step wrote, checked against what its component promises."""
-        wrote: dict[str, Any] = {}
-        if job.output_file.exists():
-            wrote = json.loads(job.output_file.read_text())
-        declared = self.leaf.component.get("outputDefinitions", {})
-        parameters = {
-            name: value
-            for name, one in declared.get("parameters", {}).items()
-            if (value := self.parameter(name, one, wrote, job)) is not None
-        }
-        artifacts = {}
-        for name, planned in job.artifacts.items():
-            written = wrote.get("artifacts", {}).get(name, {}).get("artifacts", [{}])[0]
-            artifact = Artifact(
-                name=planned.name,
-                type=planned.type,
-                uri=written.get("custom_path") or written.get("uri") or planned.uri,
-                metadata=written.get("metadata") or {},
-            )
-            digest = (
-                await asyncio.to_thread(content_digest, artifact.path) if artifact.path else None
-            )
-            artifacts[name] = [Artifact(**{**vars(artifact), "digest": digest})]
-        return Outputs(parameters=parameters, artifacts=artifacts)
-
-    def parameter(self, name: str, definition: Any, wrote: Any, job: Job) -> Any:
-        kind = definition["parameterType"]
-        values = wrote.get("parameterValues", {})
-        if name in values:
-            return convert(values[name], kind, name)
-        file = job.parameter_files[name]
-        if file.exists():
-            return from_text(file.read_text(), kind, name)
-        if definition.get("isOptional"):
-            return None
-        raise StepFailed(
-            f"The step ended without its output {name!r}.",
-            where=str(job.log),
-            hint="return a value, or write it to the path given",
+    def attempted(self, log: str) -> Attempt:
+        return Attempt(
+            leaf=self.leaf,
+            number=self.attempt,
+            engine=self.engine,
+            key=self.key,
+            log=log,
+            report=lambda event: self.session.emit(step=self.leaf.path, **event),
+            note=self.note,
         )
 
     def failed(self, error: BaseException) -> Found:
-        described = error.described if isinstance(error, _Broken) else self.session.describe(error)
+        described = error.described if isinstance(error, Broken) else self.session.describe(error)
         return Found(state=State.FAILED, outputs=Outputs(), error=described)
 
     def start(self, log: str) -> None:
@@ -243,34 +148,6 @@ class _Step:
             reused_from=found.reused_from, fingerprint=self.key,
         )  # fmt: skip
         return found
-
-
-class _Broken(StepFailed):
-    """A step's process that ended badly, with what it said of it."""
-
-    def __init__(self, described: dict[str, Any]) -> None:
-        super().__init__(described["what"])
-        self.described = described
-
-
-def _error(work: Path, code: int, log: Path) -> dict[str, Any]:
-    """Why a process ended: what it wrote down, or else what its exit tells."""
-    with suppress(OSError, ValueError):
-        described: dict[str, Any] = json.loads((work / ERROR_FILE).read_text())
-        return {**described, "where": described["where"] or [str(log)]}
-    hint = ""
-    if code < 0:
-        name = signal.Signals(-code).name
-        what = f"The step was killed by {name}."
-        if name == "SIGKILL":
-            hint = "if nobody killed it, memory may have run out: smaller inputs or more memory"
-    else:
-        what = f"The step ended with exit code {code}."
-        hint = "its log has what it printed last"
-    return {
-        "kind": "StepFailed", "what": what, "where": [str(log)], "hint": hint,
-        "exit_code": 1, "traceback": "",
-    }  # fmt: skip
 
 
 def _seconds(text: str) -> float:

@@ -28,9 +28,14 @@ def example_request(model: LoadedModel | ServerRecord, endpoint: str = "") -> st
         endpoint = endpoint or model.endpoint
     else:
         signature, example = model.signature, model.example
+    return request_line(signature, example, endpoint or "http://127.0.0.1:8500")
+
+
+def request_line(signature: Signature, example: Mapping[str, Any] | None, endpoint: str) -> str:
+    """The `curl` line for a model that takes this; a made-up row where there is no example."""
     body = json.dumps(first_row(example) if example else _sample(signature))
     quoted = body.replace("'", "'\\''")
-    head = f"curl -s {endpoint or 'http://127.0.0.1:8500'}/invocations"
+    head = f"curl -s {endpoint}/invocations"
     return f"{head} -H 'Content-Type: application/json' -d '{quoted}'"
 
 

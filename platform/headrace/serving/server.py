@@ -30,6 +30,7 @@ log = logging.getLogger("headrace.serving")
 
 KEEP_ALIVE_SECONDS = 75
 # Still accepting after SIGTERM: connections that the kernel holds for us are answered too.
+# In a pod for much longer: until no proxy of the cluster sends any here.
 LAME_SECONDS = 0.2
 # Then clients that keep connections are told with each answer to close them.
 FAREWELL_SECONDS = 1.0
@@ -51,6 +52,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--max-batch", type=int, default=256, help="most rows predicted together")
     add("--max-body", type=int, default=16 * 2**20, help="largest request, in bytes")
     add("--grace", type=float, default=30.0, help="seconds to finish requests on SIGTERM")
+    add("--lame", type=float, default=LAME_SECONDS, help="seconds to accept more on SIGTERM")
     add("--fd", type=int, help="a bound socket; listened on once the model is ready")
     add("--ready-fd", type=int, help="a pipe whose reader waits for this server")
     add("--replaces", default="", help="PID:START of the server that ends once this is ready")
@@ -195,7 +197,7 @@ class ModelServer:
     async def _drain(self) -> None:
         log.info("Draining.")
         self._app.draining = True
-        await asyncio.sleep(LAME_SECONDS)
+        await asyncio.sleep(self._asked.lame)
         for listener in self._server.servers:
             listener.close()
         until = time.monotonic() + FAREWELL_SECONDS

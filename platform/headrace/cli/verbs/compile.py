@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from headrace.cli.options import examples, json_option
+from headrace.cli.options import examples, json_option, site_options
 from headrace.core.errors import UsageError
 
 
@@ -15,6 +15,7 @@ from headrace.core.errors import UsageError
     epilog=examples(
         "headrace compile pipelines/flights -o flights.yaml",
         "headrace compile pipelines/flights -o - | less",
+        "headrace compile pipelines/flights -o flights.yaml --on kind-kind",
         "kfp run create -f flights.yaml",
     )
 )
@@ -22,16 +23,21 @@ from headrace.core.errors import UsageError
 @click.option(
     "-o", "--output", metavar="FILE", required=True, help="Where to write it; - is standard output."
 )
+@site_options
 @json_option
-def command(pipeline: str, output: str, as_json: bool) -> int:
+def command(pipeline: str, output: str, on: str | None, namespace: str, as_json: bool) -> int:
     """Compile PIPELINE to plain KFP IR: the same text for the same code, whoever compiles it.
 
-    Any Kubeflow Pipelines that has Headrace's chart runs the file, and `headrace run FILE`
-    runs it here.
+    `headrace run FILE` runs it here. For a site, --on puts the code into its store and names
+    its images, so that its Kubeflow Pipelines runs the file as it stands.
     """
     from headrace.compiling.pipeline import compile_pipeline, find_pipeline
 
     compiled = compile_pipeline(find_pipeline(pipeline))
+    if on is not None:
+        from headrace.running.onsite import for_site
+
+        compiled = for_site(compiled, on, namespace)
     if output == "-":
         click.echo(compiled.text, nl=False)
         return 0

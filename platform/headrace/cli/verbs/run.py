@@ -1,13 +1,13 @@
-"""`headrace run`: execute a pipeline here, show how it goes, say what came of it."""
+"""`headrace run`: execute a pipeline here or on a cluster, and show how it goes."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli.options import examples, home_option, home_words, json_option
+from headrace.cli.options import examples, home_option, home_words, json_option, site_options
 from headrace.sites.home import Home
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         "headrace run pipelines/flights",
         "headrace run pipelines/flights -p epochs=3 -p seed=1",
         "headrace run pipelines/flights --from train",
+        "headrace run pipelines/flights --on kind-kind",
         "headrace run flights.yaml --json > result.json",
     )
 )
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs", type=click.IntRange(min=1), help="Steps side by side.  [default: 8, or one per core]"
 )
+@site_options
+@click.option(
+    "--direct", is_flag=True, help="With --on: a pod per step, driven from here, without KFP."
+)
+@click.option(
+    "--new", is_flag=True, help="With --on: begin anew, even if a run could be picked up again."
+)
 @click.option("--quiet", "-q", is_flag=True, help="No progress, and one line at the end.")
 @home_option
 @json_option
@@ -44,15 +52,20 @@ def command(
     no_cache: bool,
     from_step: str | None,
     jobs: int | None,
+    on: str | None,
+    namespace: str,
+    direct: bool,
+    new: bool,
     quiet: bool,
     home: Home,
     as_json: bool,
 ) -> int:
-    """Run PIPELINE on this machine: a folder, a file, FILE:NAME or a compiled YAML file.
+    """Run PIPELINE, a folder, a file, FILE:NAME or a compiled YAML file.
 
-    Steps whose code, inputs and settings are unchanged are not run again, so a run that
-    failed or was stopped goes on where it was. Ends with 0 if all went well, 1 if a step
-    failed, 3 if a gate said no, 130 if cancelled.
+    It runs on this machine, or with --on on the cluster of a kubeconfig context. Steps whose
+    code, inputs and settings are unchanged are not run again, so a run that failed or was
+    stopped goes on where it was; one that lost its client is picked up again. Ends with 0
+    if all went well, 1 if a step failed, 3 if a gate said no, 130 if cancelled.
     """
     from headrace.cli.watching import watcher
 
@@ -61,21 +74,23 @@ def command(
     with watcher(console, home_words=home_words(home)) as watch:
         from headrace.compiling.pipeline import compile_pipeline, find_pipeline
         from headrace.running.parameters import parse_arguments
-        from headrace.running.run import run_pipeline
 
         compiled = compile_pipeline(find_pipeline(pipeline))
         arguments = parse_arguments(parameters, compiled.parameters)
+        options: dict[str, Any] = {
+            "use_cache": not no_cache, "from_step": from_step, "jobs": jobs,
+            "on_event": watch, "source": pipeline,
+        }  # fmt: skip
         try:
-            run_pipeline(
-                compiled,
-                arguments,
-                home,
-                use_cache=not no_cache,
-                from_step=from_step,
-                jobs=jobs,
-                on_event=watch,
-                source=pipeline,
-            )
+            if on is None:
+                from headrace.running.run import run_pipeline
+
+                run_pipeline(compiled, arguments, home, **options)
+            else:
+                from headrace.running.onsite import run_on
+
+                options |= {"context": on, "namespace": namespace, "direct": direct}
+                run_on(compiled, arguments, home, resume=not new, **options)
         except KeyboardInterrupt:
             # A second Ctrl-C, when all is over but MLflow's record, which goes on by itself.
             if not watch.view.state.done:

@@ -1,4 +1,4 @@
-"""`headrace serve`: answer predictions with a registered version, on this machine."""
+"""`headrace serve`: answer predictions with a registered version, here or on a cluster."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli.options import examples, home_option, json_option, shown
+from headrace.cli.options import examples, home_option, json_option, shown, site_options
+from headrace.cli.serving_on import list_on, serve_on
 from headrace.core.errors import UsageError
 from headrace.sites.home import Home
 
@@ -23,6 +24,7 @@ _MODEL = re.compile(r"(models:/)?(?P<name>[^@/]+)(@(?P<alias>[^@/]+)|/(?P<versio
         "headrace serve flight-delays@champion --port 8600",
         "headrace serve flight-delays/3",
         "headrace serve",
+        "headrace serve flight-delays --on kind-team --replicas 2",
     )
 )
 @click.argument("model", required=False)
@@ -32,14 +34,40 @@ _MODEL = re.compile(r"(models:/)?(?P<name>[^@/]+)(@(?P<alias>[^@/]+)|/(?P<versio
     default=0,
     help="[default: where the model is served now, or the first free one from 8500]",
 )
+@site_options
+@click.option("--replicas", type=click.IntRange(1), help="The fewest pods.  [default: 1]")
+@click.option("--max-replicas", type=click.IntRange(1), help="The most.  [default: 3]")
+@click.option("--cpu", metavar="CORES", help="Of a pod.  [default: what the site says]")
+@click.option("--memory", metavar="SIZE", help="Of a pod, such as 2Gi.  [default: likewise]")
+@click.option("--forward", is_flag=True, help="Keep a way from this machine open until Ctrl-C.")
 @home_option
 @json_option
-def command(model: str | None, port: int, home: Home, as_json: bool) -> int:
+def command(
+    model: str | None,
+    port: int,
+    on: str | None,
+    namespace: str,
+    home: Home,
+    as_json: bool,
+    **more: Any,
+) -> int:
     """Serve MODEL: NAME (its champion), NAME@ALIAS or NAME/VERSION; without MODEL, list servers.
 
     The server stays when this command ends, and another version takes its port over
     without a request failing. `headrace stop NAME` ends it.
+
+    With --on it is served on a cluster, from the registry of the site there. If the version
+    cannot be served, the one before stays.
     """
+    if on:
+        if port:
+            raise UsageError("--port is of this machine.", hint="on a cluster it is always 80")
+        if model is None:
+            return list_on(on, namespace, as_json=as_json)
+        return serve_on(on, namespace, *parse_model(model), as_json=as_json, **more)
+    if given := [name for name, value in {**more, "namespace": namespace}.items() if value]:
+        option = given[0].replace("_", "-")
+        raise UsageError(f"--{option} is of a cluster.", hint="name one with --on CONTEXT")
     if model is None:
         return _list(home, as_json=as_json)
     name, alias, version = parse_model(model)

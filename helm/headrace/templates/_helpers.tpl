@@ -1,0 +1,93 @@
+{{/* Names. A namespace is one site, so they are the same everywhere; each is written here only. */}}
+
+{{- define "headrace.configMap" -}}headrace-site{{- end }}
+{{- define "headrace.storeSecret" -}}headrace-store{{- end }}
+{{- define "headrace.mlflow" -}}headrace-mlflow{{- end }}
+{{- define "headrace.stepRole" -}}headrace-step{{- end }}
+{{- define "headrace.userRole" -}}headrace-user{{- end }}
+
+{{- define "headrace.labels" -}}
+app.kubernetes.io/name: headrace
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "headrace.mlflowSelector" -}}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: mlflow
+{{- end }}
+
+{{- define "headrace.mlflowLabels" -}}
+{{ include "headrace.labels" . }}
+app.kubernetes.io/component: mlflow
+{{- end }}
+
+{{/* The Secret with the store's keys; empty where pods need none. */}}
+{{- define "headrace.secret" -}}
+{{- if .Values.store.existingSecret -}}
+{{- .Values.store.existingSecret -}}
+{{- else if .Values.store.accessKeyId -}}
+{{- include "headrace.storeSecret" . -}}
+{{- end -}}
+{{- end }}
+
+{{- define "headrace.storeUrl" -}}
+{{- required "store.url is missing: the bucket and prefix of the site, such as s3://headrace/site" .Values.store.url | trimSuffix "/" -}}
+{{- end }}
+
+{{/* MLflow as pods reach it. */}}
+{{- define "headrace.mlflowUrl" -}}
+{{- if .Values.mlflow.enabled -}}
+http://{{ include "headrace.mlflow" . }}.{{ .Release.Namespace }}.svc:5000
+{{- else -}}
+{{- .Values.mlflow.url -}}
+{{- end -}}
+{{- end }}
+
+{{/* The names under which MLflow lets itself be addressed, with and without a port. */}}
+{{- define "headrace.mlflowHosts" -}}
+{{- $name := include "headrace.mlflow" . -}}
+{{- $space := printf "%s.%s" $name .Release.Namespace -}}
+{{- $hosts := list $name $space (printf "%s.svc" $space) (printf "%s.svc.cluster.local" $space) "localhost" "127.0.0.1" -}}
+{{- $all := list -}}
+{{- range concat $hosts .Values.mlflow.allowedHosts -}}
+{{- $all = concat $all (list . (printf "%s:*" .)) -}}
+{{- end -}}
+{{- join "," $all -}}
+{{- end }}
+
+{{/* What the ConfigMap says: the values in the words of headrace.sites.cluster.Site. */}}
+{{- define "headrace.site" -}}
+store:
+  url: {{ include "headrace.storeUrl" . | quote }}
+  endpoint: {{ .Values.store.endpoint | quote }}
+  client_endpoint: {{ .Values.store.clientEndpoint | quote }}
+  region: {{ .Values.store.region | quote }}
+  secret: {{ include "headrace.secret" . | quote }}
+mlflow:
+  url: {{ include "headrace.mlflowUrl" . | quote }}
+  client_url: {{ .Values.mlflow.clientUrl | quote }}
+kfp:
+  url: {{ .Values.kfp.url | quote }}
+  client_url: {{ .Values.kfp.clientUrl | quote }}
+images:
+  {{- toYaml .Values.images | nindent 2 }}
+versions:
+  {{- toYaml .Values.versions | nindent 2 }}
+pull_secrets: {{ toJson .Values.imagePullSecrets }}
+service_account: {{ .Values.serviceAccount.name | quote }}
+defaults:
+  {{- toYaml .Values.defaults | nindent 2 }}
+limits:
+  step: {{ int64 .Values.limits.step }}
+  keep: {{ int64 .Values.limits.keep }}
+  pending: {{ int64 .Values.limits.pending }}
+node_selector:
+  {{- toYaml .Values.nodeSelector | nindent 2 }}
+tolerations:
+  {{- toYaml .Values.tolerations | nindent 2 }}
+ray_cluster: {{ .Values.rayCluster | quote }}
+queue: {{ .Values.queue | quote }}
+{{- end }}

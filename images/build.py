@@ -1,0 +1,195 @@
+"""Builds Headrace's images and pushes them to a registry.
+
+There are four, and each stands on the one before the arrow:
+
+  base -> python           plain steps, MLflow's server, serving of scikit-learn's models
+          python -> spark  Spark's driver and executors, with S3
+          python -> serve  torch: serves its models
+          serve -> ray     training
+
+All libraries come from uv.lock, all jars from images/spark/jars.lock. An image's tag is Headrace's
+version and a digest of everything that went into it, so an image that the registry has is never
+built again. Headrace itself is in the last layer: after an edit of its source only that layer is
+built and pushed, in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from building.carrying import Carrier, Outcome, summary
+from building.failures import BuildProblem
+from building.locking import build_wheel, export, find_uv
+from building.planning import Planned, Sources, plan, python_minor
+from building.recipes import BY_NAME, RECIPES
+from building.registry import Registry
+from building.tools import TOOLS, Tool, find_tool
+from building.values import values
+
+IMAGES = Path(__file__).resolve().parent
+ROOT = IMAGES.parent
+FLAGS = "HEADRACE_BUILD_FLAGS"
+
+EXAMPLES = f"""\
+examples:
+  python images/build.py --registry ghcr.io/acme --push
+      build what is missing with the docker, podman or buildah of this machine, and push it
+  python images/build.py --registry ghcr.io/acme --push --values images.yaml
+      and write what a site has to know: helm install ... --values images.yaml
+  python images/build.py --only python spark
+      two images, on this machine alone; kind takes them: kind load docker-image NAME
+  python images/build.py --registry 10.0.0.1:5000 --insecure --push --pull-prefix registry.lan
+      a registry of plain HTTP that the cluster knows by another name
+  {FLAGS}="--network=host" python images/build.py ...
+      more flags for each build, here for a machine whose containers have no network of their own
+"""
+
+
+def main() -> int:
+    """Build, push, report."""
+    arguments = parse()
+    try:
+        run(arguments)
+    except BuildProblem as problem:
+        print(f"build.py: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="images/build.py",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    where = parser.add_argument_group("where images go")
+    where.add_argument("--registry", metavar="REG", default="", help="host, port and path")
+    where.add_argument("--push", action="store_true", help="push to the registry")
+    where.add_argument("--insecure", action="store_true", help="the registry speaks plain HTTP")
+    where.add_argument(
+        "--uncompressed", action="store_true",
+        help="push layers as they are (buildah): quicker to a registry that is near",
+    )  # fmt: skip
+    where.add_argument(
+        "--remove-local", action="store_true",
+        help="drop this machine's copies after the push; a later build pulls what it stands on",
+    )  # fmt: skip
+    what = parser.add_argument_group("what is built")
+    what.add_argument("--only", nargs="+", metavar="IMAGE", choices=list(BY_NAME), default=[])
+    what.add_argument("--force", action="store_true", help="build what is there already, too")
+    what.add_argument(
+        "--base", default="python:3.12-slim-bookworm", help="the image below all (%(default)s)"
+    )
+    what.add_argument(
+        "--torch", choices=("cuda", "cpu"), default="cuda",
+        help="cpu: torch's own wheel without CUDA, 5 GB less (%(default)s)",
+    )  # fmt: skip
+    # Tried against a folder of wheels only: PyTorch's index could not be reached where this
+    # was written.
+    what.add_argument(
+        "--torch-index", metavar="URL", default="https://download.pytorch.org/whl/cpu",
+        help="where the wheels for --torch cpu are (%(default)s)",
+    )  # fmt: skip
+    what.add_argument(
+        "--group", action="append", metavar="NAME",
+        help="dependency groups of pyproject.toml that are in every image (pipelines)",
+    )  # fmt: skip
+    how = parser.add_argument_group("how")
+    how.add_argument("--tool", choices=TOOLS, help="(the first that is here)")
+    how.add_argument(
+        "--build-flags", metavar="FLAGS", default=os.environ.get(FLAGS, ""),
+        help=f"more flags for each build; also as {FLAGS}",
+    )  # fmt: skip
+    how.add_argument("--dry-run", action="store_true", help="say the commands and run none")
+    told = parser.add_argument_group("what is told")
+    told.add_argument("--values", type=Path, metavar="FILE", help="write names and versions as YAML")
+    told.add_argument(
+        "--pull-prefix", metavar="REG", help="the registry's name as pods know it (--registry)"
+    )
+    arguments = parser.parse_args()
+    if arguments.push and not arguments.registry:
+        parser.error("--push needs --registry")
+    if arguments.remove_local and not arguments.push:
+        parser.error("--remove-local needs --push")
+    return arguments
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what the command line says."""
+    began = time.monotonic()
+    tool = Tool(
+        name=find_tool(arguments.tool),
+        insecure=arguments.insecure,
+        compress=not arguments.uncompressed,
+        flags=shlex.split(arguments.build_flags),
+    )
+    print(f"reading uv.lock and building Headrace's wheel; then with {tool.name}", flush=True)
+    planned = read(arguments)
+    registry = Registry(prefix=arguments.registry.rstrip("/"), insecure=arguments.insecure)
+    carrier = Carrier(
+        tool=tool,
+        registry=registry if arguments.push else None,
+        force=arguments.force,
+        dry=arguments.dry_run,
+    )
+    outcomes = carry(carrier, planned, arguments)
+    if arguments.remove_local:
+        carrier.remove_made()
+    print(f"\n{summary(outcomes)}\n\n{time.monotonic() - began:.0f} s in all")
+
+
+def read(arguments: argparse.Namespace) -> dict[str, Planned]:
+    """The plan, from lock, sources and command line."""
+    uv = find_uv(ROOT)
+    groups = arguments.group or ["pipelines"]
+    with tempfile.TemporaryDirectory(prefix="headrace-wheel-") as folder:
+        return plan(
+            Sources(
+                images=IMAGES,
+                exports={
+                    recipe.name: export(uv, ROOT, extras=recipe.extras, groups=groups)
+                    for recipe in RECIPES
+                },
+                wheel=build_wheel(uv, ROOT, Path(folder)),
+                base=arguments.base,
+                python=python_minor(arguments.base, (ROOT / ".python-version").read_text().strip()),
+                torch=arguments.torch,
+                torch_index=arguments.torch_index,
+            )
+        )
+
+
+def carry(
+    carrier: Carrier, planned: dict[str, Planned], arguments: argparse.Namespace
+) -> dict[str, Outcome]:
+    """See to each image that is wanted; keep the values file true all along."""
+    outcomes = {}
+    for name in planned:
+        if arguments.only and name not in arguments.only:
+            continue
+        print(f"{name}: {planned[name].whole.tag}", flush=True)
+        outcomes[name] = carrier.image(planned[name])
+        if arguments.values:
+            write_values(carrier, planned, arguments)
+    return outcomes
+
+
+def write_values(
+    carrier: Carrier, planned: dict[str, Planned], arguments: argparse.Namespace
+) -> None:
+    """Write the values file with the images that are there by now."""
+    present = [name for name, one in planned.items() if carrier.present(one.whole)]
+    prefix = arguments.pull_prefix or carrier.prefix
+    arguments.values.write_text(values(planned, present=present, prefix=prefix), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What `build.py` knows: which images there are, what goes into them, and the tools that build."""

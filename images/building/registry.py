@@ -1,0 +1,130 @@
+"""The door to a registry, to look only: is an image there, and how much was pushed for it?
+
+The tools push; but none of them tells this in a way that the others share.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from building.failures import BuildProblem
+
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """A registry and the part of it that images are under."""
+
+    prefix: str
+    """`ghcr.io/acme` or `10.0.0.1:5000`."""
+    insecure: bool = False
+    """It speaks plain HTTP."""
+
+    @property
+    def host(self) -> str:
+        """The part before the first slash."""
+        return self.prefix.partition("/")[0]
+
+    def pushed_bytes(self, repository: str, tag: str) -> int | None:
+        """The size of an image's layers as the registry holds them; None if it has no such image.
+
+        Raises:
+            BuildProblem: The registry cannot be asked.
+        """
+        path = "/".join(filter(None, (self.prefix.partition("/")[2], repository)))
+        manifest = self._manifest(path, tag)
+        if manifest and "manifests" in manifest:  # one for each kind of machine: take the first
+            manifest = self._manifest(path, manifest["manifests"][0]["digest"])
+        return None if manifest is None else sum(one["size"] for one in manifest["layers"])
+
+    def _manifest(self, path: str, reference: str) -> dict[str, Any] | None:
+        scheme = "http" if self.insecure else "https"
+        url = f"{scheme}://{self.host}/v2/{path}/manifests/{reference}"
+        try:
+            found: dict[str, Any] | None = self._get(url, {"Accept": ", ".join(MANIFESTS)})
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            hint = f"log in with the tool: docker login {self.host}" if error.code < 500 else ""
+            raise BuildProblem(f"{url}: {error}", hint=hint) from None
+        except OSError as error:
+            hint = "" if self.insecure else "--insecure, if the registry speaks plain HTTP"
+            raise BuildProblem(f"{url}: {error}", hint=hint) from None
+        return found
+
+    def _get(self, url: str, headers: dict[str, str]) -> Any:
+        """Ask; where the registry wants to know who does, ask again as whoever is logged in."""
+        try:
+            return _read(url, headers)
+        except urllib.error.HTTPError as error:
+            if error.code != 401:
+                raise
+            challenge = error.headers.get("WWW-Authenticate", "")
+        return _read(url, {**headers, "Authorization": self._authorization(challenge)})
+
+    def _authorization(self, challenge: str) -> str:
+        known = login(self.host)
+        if not challenge.lower().startswith("bearer"):
+            return f"Basic {known}"
+        asked = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+        query = {name: asked[name] for name in ("service", "scope") if name in asked}
+        realm = f"{asked['realm']}?{urllib.parse.urlencode(query)}"
+        answer = _read(realm, {"Authorization": f"Basic {known}"} if known else {})
+        return f"Bearer {answer.get('token') or answer.get('access_token')}"
+
+
+def login(host: str) -> str:
+    """`user:password` in base64 as a tool's login left it for a registry; empty if none did."""
+    for path in login_files():
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        helper = stored.get("credHelpers", {}).get(host) or stored.get("credsStore")
+        found = stored.get("auths", {}).get(host, {}).get("auth") or _ask_helper(helper, host)
+        if found:
+            return str(found)
+    return ""
+
+
+def login_files() -> list[Path]:
+    """Where podman and buildah, and where docker keeps logins."""
+    docker = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker")) / "config.json"
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
+    given = os.environ.get("REGISTRY_AUTH_FILE")
+    return [*([Path(given)] if given else []), runtime / "containers/auth.json", docker]
+
+
+def _ask_helper(helper: str | None, host: str) -> str:
+    if not helper or not shutil.which(f"docker-credential-{helper}"):
+        return ""
+    done = subprocess.run(
+        [f"docker-credential-{helper}", "get"], input=host, capture_output=True, text=True
+    )
+    if done.returncode:
+        return ""
+    told = json.loads(done.stdout)
+    return base64.b64encode(f"{told['Username']}:{told['Secret']}".encode()).decode()
+
+
+def _read(url: str, headers: dict[str, str]) -> Any:
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.loads(answer.read())

@@ -1,0 +1,152 @@
+"""A Spark session whose driver is the step's pod and whose executors are pods of their own.
+
+No operator is needed: the driver asks Kubernetes for executors by itself. They belong to the
+step's pod, so that they go when it goes, however that comes about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.cluster import kinds
+from headrace.cluster.client import Cluster, Manifest
+from headrace.cluster.errors import ClusterProblem
+from headrace.core.errors import HeadraceError
+from headrace.data.store import Store
+from headrace.engines import spark, spark_failures, spark_paths, spark_properties
+from headrace.engines.spark import SparkSpec
+from headrace.engines.spark_properties import Driver
+from headrace.engines.spark_watching import Watch
+from headrace.sites.cluster import Site
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a step's session is opened."""
+
+    site: Site
+    """The site."""
+    cluster: Cluster
+    """The cluster, as the pod's service account."""
+    store: Store
+    """The site's store."""
+    folder: str
+    """The URI where the attempt's records and evidence go."""
+    pod: Manifest
+    """The step's pod."""
+    app: str
+    """The application's name."""
+    labels: Mapping[str, str]
+    """Labels of the executors."""
+    annotations: Mapping[str, str]
+    """Annotations of the executors."""
+    note: Callable[[str], None]
+    """Told what people should know while the step runs."""
+
+
+@contextmanager
+def cluster_session(
+    spec: SparkSpec, place: Place, *, scratch: Path, code: Path | None
+) -> Iterator[SparkSession]:
+    """A Spark session in this pod; at the end, its executors are gone and their logs kept.
+
+    Args:
+        spec: What the step asks for.
+        place: Where it is opened.
+        scratch: A folder for temporary files.
+        code: The folder with the project's code, which executors get as it is here.
+
+    Raises:
+        Explained: Something failed for a reason that Spark's own message does not tell.
+    """
+    driver = spark_properties.driver_of(place.pod)
+    settings = _settings(spec, place, driver, scratch, code)
+    watch = _watch(spec, place, driver, settings)
+    session: SparkSession | None = None
+    failed = True
+    try:
+        session = spark.start(settings)
+        watch.start(session)
+        yield session
+        failed = False
+    except Exception as error:
+        found = spark_failures.explained(
+            error, ends=watch.ends, given_up=watch.given_up, jvm=_exit_code()
+        )
+        if found is None:
+            raise
+        raise found from error
+    finally:
+        watch.keep(failed=failed)
+        if session is not None and _exit_code() is None:
+            with suppress(Exception):  # what failed is told already
+                session.stop()
+        watch.remove()
+
+
+def _settings(
+    spec: SparkSpec, place: Place, driver: Driver, scratch: Path, code: Path | None
+) -> dict[str, str]:
+    template = scratch / "executor.json"
+    template.write_text(json.dumps(spark_properties.pod_template(driver)))
+    # Spark wants the folder for its event logs to be there.
+    place.store.write(f"{place.store.url}/events/spark/.keep", b"")
+    settings = spark_properties.cluster_settings(
+        spec,
+        driver=driver,
+        site=place.site,
+        app=place.app,
+        scratch=scratch,
+        records=place.folder,
+        labels_=place.labels,
+        annotations=place.annotations,
+        code=spark_paths.pack(code, scratch / "code.zip") if code else None,
+    )
+    return {"spark.kubernetes.executor.podTemplateFile": str(template), **settings}
+
+
+def _watch(spec: SparkSpec, place: Place, driver: Driver, settings: Mapping[str, str]) -> Watch:
+    app = settings["spark.app.id"]
+    return Watch(
+        cluster=place.cluster,
+        store=place.store,
+        folder=place.folder,
+        selector=f"spark-app-selector={app},spark-role=executor",
+        wanted=int(settings["spark.dynamicAllocation.maxExecutors"]),
+        pending=place.site.limits.pending,
+        note=place.note,
+        refusal=lambda: refusal(place, driver, spec),
+    )
+
+
+def refusal(place: Place, driver: Driver, spec: SparkSpec) -> str:
+    """Why the cluster makes no pod like an executor's; empty if it would make one.
+
+    Spark tries again and again, and keeps the reason to its log.
+    """
+    pod = spark_properties.probe(driver, spec, place.site, place.labels)
+    path = f"{kinds.path('pods', driver.namespace)}?dryRun=All"
+    try:
+        place.cluster.ask(path, method="POST", body=pod)
+    except ClusterProblem as problem:
+        return problem.what
+    except HeadraceError:
+        return ""
+    return ""
+
+
+def _exit_code() -> int | None:
+    """How the driver's JVM ended; None while it lives, or was never there."""
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway
+    process = getattr(gateway, "proc", None)
+    return None if process is None else process.poll()

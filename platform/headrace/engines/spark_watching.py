@@ -1,0 +1,185 @@
+"""Watches over a session's executors: says why they wait, how they were lost, keeps their logs."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from headrace.cluster.client import Cluster, Manifest
+from headrace.cluster.watch import PodWatch
+from headrace.core.errors import HeadraceError
+from headrace.data.store import Store
+from headrace.engines import spark_executors
+from headrace.engines.spark_executors import End
+from headrace.engines.spark_properties import EXECUTOR_CONTAINER
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LOG_BYTES = 8 * 2**20
+"""Most that is kept of an executor's log: its end."""
+_TAIL = 40
+_LOOK = 2.0
+_PATIENCE = 10.0
+"""Seconds without an executor after which that is worth a word."""
+_SOME_PATIENCE = 60.0
+"""The same while some executors run, but not all of them."""
+_CLOSING = 6.0
+"""Seconds for keeping logs at the end; a step that is told to end has ten for everything."""
+
+
+class Watch:
+    """The executors of one session.
+
+    Args:
+        cluster: Where they are.
+        store: Gets their logs.
+        folder: The attempt's folder there.
+        selector: Chooses their pods.
+        wanted: How many there are to be.
+        pending: Seconds after which a session without a single executor is given up.
+        note: Told what people should know.
+        refusal: Asks the cluster why it makes no pod of an executor's size; empty if it would.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        store: Store,
+        folder: str,
+        selector: str,
+        wanted: int,
+        pending: float,
+        note: Callable[[str], None],
+        refusal: Callable[[], str],
+    ) -> None:
+        self.ends: list[End] = []
+        self.given_up = ""
+        self._cluster, self._store, self._folder = cluster, store, folder
+        self._wanted, self._pending = wanted, pending
+        self._note, self._refusal = note, refusal
+        self._pods: dict[str, Manifest] = {}
+        self._tails: dict[str, list[str]] = {}
+        self._kept: set[str] = set()
+        self._work: list[Future[None]] = []
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="executors")
+        self._watch = PodWatch(cluster, selector, self._changed)
+        self._over = threading.Event()
+        self._said = ""
+
+    def start(self, session: SparkSession) -> None:
+        """Begin; the jobs of `session` are cancelled when there is nothing to hope for."""
+        self._watch.start()
+        threading.Thread(target=self._look, args=(session,), daemon=True).start()
+
+    def keep(self, *, failed: bool) -> None:
+        """Keep every executor's log, and of a failed step what their pods say."""
+        self._over.set()
+        for name, pod in tuple(self._pods.items()):
+            if name not in self._kept and pod["status"].get("startTime"):
+                self._later(self._keep_log, name)
+        wait(self._work, timeout=_CLOSING)
+        if failed and self._pods:
+            self._later(self._keep_evidence)
+            wait(self._work, timeout=_CLOSING)
+
+    def remove(self) -> None:
+        """Remove the executors' pods."""
+        self._over.set()
+        self._watch.stop()
+        for name in tuple(self._pods):
+            self._later(self._delete, name)
+        wait(self._work, timeout=_CLOSING)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def pods(self) -> tuple[Manifest, ...]:
+        """The executors' pods as they were seen last, those included that are gone."""
+        return tuple(self._pods.values())
+
+    def _changed(self, pod: Manifest, deleted: bool) -> None:
+        name = pod["metadata"]["name"]
+        known = self._pods.get(name)
+        if self._over.is_set():
+            return
+        self._pods[name] = pod
+        end = spark_executors.end_of(pod, deleted=deleted)
+        if end is not None and end.pod not in {one.pod for one in self.ends}:
+            self.ends.append(end)
+            self._note(str(end))
+        leaving = "deletionTimestamp" in pod["metadata"]
+        if spark_executors.is_over(pod) or (leaving and known is not None):
+            self._later(self._keep_log, name)
+
+    def _look(self, session: SparkSession) -> None:
+        began = time.monotonic()
+        alone_since: float | None = began
+        while not self._over.wait(_LOOK):
+            running = sum(map(spark_executors.is_running, self.pods()))
+            alone_since = None if running else alone_since or time.monotonic()
+            waited = time.monotonic() - (alone_since or began)
+            if alone_since is not None and waited > _PATIENCE:
+                self._say(f"waiting for {self._wanted} executors: {self._why()}")
+            elif running < self._wanted and alone_since is None and waited > _SOME_PATIENCE:
+                self._missing(running)
+            if alone_since is not None and waited > self._pending:
+                self.given_up = self._why() or "no reason is known"
+                with suppress(Exception):  # the session may be ending by itself just now
+                    session.sparkContext.cancelAllJobs()
+
+    def _missing(self, running: int) -> None:
+        """Some executors run; a word on the others, if they were asked for and wait."""
+        if why := spark_executors.why_waiting(self.pods()):
+            self._say(f"{running} of {self._wanted} executors run, the others wait: {why}")
+
+    def _why(self) -> str:
+        return spark_executors.why_waiting(self.pods()) or self._refusal()
+
+    def _say(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            self._note(text)
+
+    def _later(self, do: Callable[..., None], *arguments: Any) -> None:
+        with suppress(RuntimeError):  # the pool is closed
+            self._work.append(self._pool.submit(do, *arguments))
+
+    def _keep_log(self, name: str) -> None:
+        with suppress(HeadraceError):
+            lines = last(self._cluster.logs(name, container=EXECUTOR_CONTAINER), LOG_BYTES)
+            self._tails[name] = lines[-_TAIL:]
+            text = "".join(f"{one}\n" for one in lines)
+            self._store.write(f"{self._folder}/executors/{name}.log", text.encode())
+            if spark_executors.is_over(self._pods[name]):
+                self._kept.add(name)
+
+    def _keep_evidence(self) -> None:
+        found = [
+            {**spark_executors.lean(pod), "tail": self._tails.get(name, [])}
+            for name, pod in sorted(self._pods.items())
+        ]
+        with suppress(HeadraceError):
+            text = json.dumps({"executors": found, "ends": [str(one) for one in self.ends]})
+            self._store.write(f"{self._folder}/evidence/executors.json", text.encode())
+
+    def _delete(self, name: str) -> None:
+        with suppress(HeadraceError):
+            self._cluster.delete("pods", name)
+
+
+def last(lines: Iterable[str], size: int) -> list[str]:
+    """The last lines, of `size` letters at most."""
+    kept: deque[str] = deque()
+    total = 0
+    for line in lines:
+        kept.append(line)
+        total += len(line) + 1
+        while total > size:
+            total -= len(kept.popleft()) + 1
+    return list(kept)

@@ -1,0 +1,178 @@
+"""A run on a cluster, from a context's name to its last word."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.cluster.client import Cluster, connect
+from headrace.cluster.forwarding import reach
+from headrace.compiling import placing
+from headrace.compiling.pipeline import Compiled
+from headrace.core.errors import EnvironmentProblem
+from headrace.data.store import Store, store_of
+from headrace.executing.surroundings import secret_values
+from headrace.running import plan
+from headrace.running.direct import DirectPlace, send_code
+from headrace.running.parameters import check_arguments
+from headrace.running.results import RunResult
+from headrace.running.resuming import unfinished
+from headrace.running.run import Options, drive
+from headrace.sites import versions
+from headrace.sites.cluster import Site, discover
+from headrace.sites.home import Home
+from headrace.sites.journal import Event
+
+PATIENCE = 600.0
+"""Seconds for which a run goes on asking a cluster that does not answer."""
+_SIDE_BY_SIDE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A site as a client sees it."""
+
+    cluster: Cluster
+    """The cluster."""
+    site: Site
+    """What the site says."""
+    store: Store
+    """Its store, as it is reached from here."""
+
+
+def target(
+    context: str, namespace: str, ways: ExitStack, *, on_wait: Callable[[str], None] | None = None
+) -> Target:
+    """The site of a context and namespace, with a way to its store.
+
+    Args:
+        context: The kubeconfig's context.
+        namespace: The namespace; the context's own unless given.
+        ways: Holds tunnels open.
+        on_wait: Told when the cluster stops answering, and when it answers again.
+
+    Raises:
+        UsageError: There is no such context.
+        EnvironmentProblem: No site is there, or it cannot be used from here.
+    """
+    probing = connect(context, namespace)
+    site = discover(probing)
+    credentials = None
+    if site.store.secret:
+        credentials = secret_values(probing, site.store.secret)
+    endpoint = ""
+    if site.store.endpoint:
+        way = reach(probing, site.store.endpoint, site.store.client_endpoint)
+        endpoint = ways.enter_context(way)
+    settings = type(site.store)(**{**vars(site.store), "client_endpoint": endpoint})
+    store = store_of(settings, outside=True, credentials=credentials)
+    patient = Cluster(
+        context=probing.context, namespace=probing.namespace, api=probing.api,
+        patience=PATIENCE, on_wait=on_wait,
+    )  # fmt: skip
+    return Target(cluster=patient, site=site, store=store)
+
+
+def run_on(
+    compiled: Compiled,
+    arguments: Mapping[str, Any],
+    home: Home,
+    *,
+    context: str,
+    namespace: str = "",
+    direct: bool = False,
+    use_cache: bool = True,
+    from_step: str | None = None,
+    jobs: int | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    source: str = "",
+    record: bool = True,
+    resume: bool = True,
+) -> RunResult:
+    """Run a pipeline on a cluster, a pod per step, driven from this process.
+
+    A run of the same pipeline, code and arguments whose client is gone is picked up again.
+
+    Args:
+        compiled: The pipeline.
+        arguments: Values of its parameters.
+        home: Where the run's record and logs go here.
+        context: The kubeconfig's context.
+        namespace: The namespace; the context's own unless given.
+        direct: Drive it from here, even if the site has Kubeflow Pipelines.
+        use_cache: Whether earlier results may stand in.
+        from_step: A step that is to run with all after it, whatever could be reused.
+        jobs: How many steps may run at once.
+        on_event: Told of every event of the journal.
+        source: What the user typed for the pipeline.
+        record: Whether the run is written into the site's MLflow.
+        resume: Whether a run without a client may be picked up.
+
+    Raises:
+        UsageError: A wrong context, argument or step.
+        EnvironmentProblem: The site cannot be used, or its versions do not fit.
+    """
+    checked = check_arguments(arguments, compiled.parameters)
+    planned = plan.steps(compiled)
+    plan.check_step(from_step, planned)
+    with ExitStack() as ways:
+        there = target(context, namespace, ways)
+        versions.require(there.site, compiled_kinds(planned), where=there.cluster.where)
+        _require_images(there.site, planned)
+        known = {"context": context, "namespace": there.cluster.namespace}
+        fresh = not use_cache or from_step is not None or not resume
+        earlier = None if fresh else unfinished(home, compiled, checked, known)
+        options = Options(
+            use_cache=use_cache,
+            from_step=from_step,
+            jobs=jobs or _SIDE_BY_SIDE,
+            on_event=on_event,
+            source=source,
+            record=record and importlib.util.find_spec("mlflow") is not None,
+            run_id=earlier or "",
+            site=known,
+        )
+        return drive(
+            compiled, checked, home, planned, options,
+            lambda session: DirectPlace(
+                session, there.cluster, there.site, there.store, resumed=earlier is not None
+            ),
+        )  # fmt: skip
+
+
+def for_site(compiled: Compiled, context: str, namespace: str = "") -> Compiled:
+    """A pipeline as a site's Kubeflow Pipelines runs it: its code in the store, its images named.
+
+    Args:
+        compiled: The pipeline.
+        context: The kubeconfig's context.
+        namespace: The namespace; the context's own unless given.
+
+    Raises:
+        UsageError: There is no such context.
+        EnvironmentProblem: The site cannot be used.
+    """
+    with ExitStack() as ways:
+        there = target(context, namespace, ways)
+        if compiled.code is not None:
+            send_code(there.store, compiled.code)
+        return Compiled(**{**vars(compiled), "text": placing.for_site(compiled, there.site.images)})
+
+
+def compiled_kinds(planned: list[Event]) -> set[str]:
+    """The kinds of images that a pipeline's steps need."""
+    kinds = {"spark": "spark", "ray": "ray"}
+    return {kinds.get(one["engine"], "python") for one in planned if one["engine"] != "importer"}
+
+
+def _require_images(site: Site, planned: list[Event]) -> None:
+    for kind in sorted(compiled_kinds(planned)):
+        if kind not in site.images:
+            raise EnvironmentProblem(
+                f"The site has no image for {kind} steps.",
+                where=f"images.{kind}",
+                hint="build them with `make images` and set `images` in the chart's values",
+            )
