@@ -4,7 +4,7 @@
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN := $(UV) run --quiet --frozen --all-extras
 
-.PHONY: flights digits test check fast cluster bench clean
+.PHONY: flights digits test check fast cluster images bench clean
 
 flights: $(UV) ## Run the flights pipeline, from raw tables to a served model
 	$(RUN) headrace run pipelines/flights
@@ -26,6 +26,9 @@ check: $(UV) ## Style, types and layers
 
 cluster: $(UV) ## The tests that need a Kubernetes cluster, on the current context; none yet
 	$(RUN) pytest -m cluster
+
+images: $(UV) ## The container images; make images REGISTRY=ghcr.io/acme pushes what is missing there
+	python3 images/build.py $(if $(REGISTRY),--registry $(REGISTRY) --push) $(ARGS)
 
 bench: $(UV) ## The figures in the README; half an hour
 	$(RUN) python bench/startup.py

@@ -30,7 +30,7 @@ from building.planning import Planned, Sources, plan, python_minor
 from building.recipes import BY_NAME, RECIPES
 from building.registry import Registry
 from building.tools import TOOLS, Tool, find_tool
-from building.values import values
+from building.values import known, values
 
 IMAGES = Path(__file__).resolve().parent
 ROOT = IMAGES.parent
@@ -75,10 +75,6 @@ def parse() -> argparse.Namespace:
     where.add_argument("--push", action="store_true", help="push to the registry")
     where.add_argument("--insecure", action="store_true", help="the registry speaks plain HTTP")
     where.add_argument(
-        "--uncompressed", action="store_true",
-        help="push layers as they are (buildah): quicker to a registry that is near",
-    )  # fmt: skip
-    where.add_argument(
         "--remove-local", action="store_true",
         help="drop this machine's copies after the push; a later build pulls what it stands on",
     )  # fmt: skip
@@ -110,7 +106,9 @@ def parse() -> argparse.Namespace:
     )  # fmt: skip
     how.add_argument("--dry-run", action="store_true", help="say the commands and run none")
     told = parser.add_argument_group("what is told")
-    told.add_argument("--values", type=Path, metavar="FILE", help="write names and versions as YAML")
+    told.add_argument(
+        "--values", type=Path, metavar="FILE", help="write names and versions as YAML"
+    )
     told.add_argument(
         "--pull-prefix", metavar="REG", help="the registry's name as pods know it (--registry)"
     )
@@ -128,7 +126,6 @@ def run(arguments: argparse.Namespace) -> None:
     tool = Tool(
         name=find_tool(arguments.tool),
         insecure=arguments.insecure,
-        compress=not arguments.uncompressed,
         flags=shlex.split(arguments.build_flags),
     )
     print(f"reading uv.lock and building Headrace's wheel; then with {tool.name}", flush=True)
@@ -185,10 +182,14 @@ def carry(
 def write_values(
     carrier: Carrier, planned: dict[str, Planned], arguments: argparse.Namespace
 ) -> None:
-    """Write the values file with the images that are there by now."""
-    present = [name for name, one in planned.items() if carrier.present(one.whole)]
+    """Write the values file. An image that is not there yet keeps the name it had in the file."""
+    path: Path = arguments.values
+    references = known(path.read_text(encoding="utf-8")) if path.exists() else {}
     prefix = arguments.pull_prefix or carrier.prefix
-    arguments.values.write_text(values(planned, present=present, prefix=prefix), encoding="utf-8")
+    for name, one in planned.items():
+        if carrier.present(one.whole):
+            references[name] = one.whole.reference(prefix)
+    path.write_text(values(planned, references), encoding="utf-8")
 
 
 if __name__ == "__main__":

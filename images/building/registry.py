@@ -1,6 +1,6 @@
-"""The door to a registry, to look only: is an image there, and how much was pushed for it?
+"""The door to a registry, to look only: whether an image is there, and how large it is.
 
-The tools push; but none of them tells this in a way that the others share.
+The tools push; but none of them tells this in a way that the others tell too.
 """
 
 from __future__ import annotations

@@ -22,13 +22,16 @@ class Tool:
     """`docker`, `podman` or `buildah`."""
     insecure: bool = False
     """The registry speaks plain HTTP."""
-    compress: bool = True
-    """Layers are pushed compressed; docker always does so."""
     flags: Sequence[str] = ()
     """More flags for each build."""
 
     def build(
-        self, folder: str, reference: str, *, arguments: Mapping[str, str], labels: Mapping[str, str]
+        self,
+        folder: str,
+        reference: str,
+        *,
+        arguments: Mapping[str, str],
+        labels: Mapping[str, str],
     ) -> list[str]:
         """Build a context."""
         said = [f"--build-arg={name}={value}" for name, value in arguments.items()]
@@ -38,14 +41,7 @@ class Tool:
 
     def push(self, reference: str) -> list[str]:
         """Push an image under its own name."""
-        raw = self.name == "buildah" and not self.compress
-        return [
-            self.name,
-            "push",
-            *self._plain_http(),
-            *(["--disable-compression"] if raw else []),
-            reference,
-        ]
+        return [self.name, "push", *self._plain_http(), reference]
 
     def holds(self, reference: str) -> list[str]:
         """Succeeds if the tool has this image on this machine."""
@@ -70,13 +66,15 @@ class Tool:
         """What makes the same inputs give the same image, as far as the tool can."""
         if self.name == "docker":
             return [f"--build-arg=SOURCE_DATE_EPOCH={EPOCH}"]
+        # Without `--layers` a stage's last part is one layer. What is built already is known by
+        # its tag, and older releases of buildah mistake a cached layer for another's.
+        once = ["--layers=false", "--force-rm", f"--timestamp={EPOCH}"]
         # Left to itself buildah asks the registry for a newer image at each build.
         missing = ["--pull=false"] if self.name == "buildah" else []
-        stamp = f"--timestamp={EPOCH}"
-        return ["--layers", "--force-rm", stamp, *missing, *self._plain_http()]
+        return [*once, *missing, *self._plain_http()]
 
     def _plain_http(self) -> list[str]:
-        """docker is told of such registries in its daemon's settings alone."""
+        """What lets a tool use plain HTTP; docker has it in its daemon's settings alone."""
         return ["--tls-verify=false"] if self.insecure and self.name != "docker" else []
 
 

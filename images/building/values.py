@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from building.planning import Planned
@@ -20,20 +21,25 @@ VERSIONS = {
 """A site's word for a version, and the image's."""
 
 
-def values(planned: Mapping[str, Planned], *, present: list[str], prefix: str) -> str:
+def values(planned: Mapping[str, Planned], references: Mapping[str, str]) -> str:
     """`images` and `versions` for a site's settings, as YAML.
 
     Args:
         planned: All images.
-        present: Those that the registry has; the others are left out.
-        prefix: The registry as pods name it.
+        references: Image to its name as pods pull it.
     """
     found = {what: version for one in planned.values() for what, version in one.versions.items()}
     lines = ["images:"]
-    lines += [f"  {name}: {quoted(planned[name].whole.reference(prefix))}" for name in present]
+    lines += [f"  {name}: {quoted(references[name])}" for name in planned if name in references]
     lines += ["versions:"]
     lines += [f"  {word}: {quoted(found[name])}" for word, name in VERSIONS.items()]
     return "\n".join(lines) + "\n"
+
+
+def known(text: str) -> dict[str, str]:
+    """The images that a values file names already: short name to reference."""
+    listed = re.search(r"^images:\n((?:  .*\n)*)", text, re.MULTILINE)
+    return dict(re.findall(r'  (\w+): "(.+)"', listed[1])) if listed else {}
 
 
 def quoted(text: str) -> str:

@@ -144,6 +144,8 @@ def _driver_settings(driver: Driver) -> dict[str, str]:
         "spark.blockManager.port": _BLOCK_PORT,
         # What a driver in a pod of its own has no use for, nor the right to.
         "spark.kubernetes.driver.service.deleteOnTermination": "false",
+        "spark.kubernetes.driver.ownPersistentVolumeClaim": "false",
+        "spark.kubernetes.driver.reusePersistentVolumeClaim": "false",
         "spark.kubernetes.executor.disableConfigMap": "true",
         **heap,
     }

@@ -38,8 +38,8 @@ from headrace.running.session import Session
 from headrace.sites.cluster import Site
 
 _KINDS = {"spark": "spark", "ray": "ray"}
-_PLAIN_IMAGE = "python:3.11"
-"""What KFP's compiler writes where a component names no image."""
+_PLAIN_IMAGE = "python:3."
+"""How the image begins that KFP's compiler writes where a component names none."""
 
 
 class DirectPlace:
@@ -136,6 +136,7 @@ class DirectPlace:
         result = await asyncio.to_thread(self._ended_before, folder) if self._resumed else None
         spec = self._spec(attempt, folder)
         if result is None:
+            self._say_whose_image(attempt)
             await asyncio.to_thread(self._begin, spec, attempt)
             result = await self._follow(spec, attempt)
         if result["state"] != State.SUCCEEDED:
@@ -176,6 +177,15 @@ class DirectPlace:
             trusted=kind != "python"
             or (program is not None and program.target.startswith("headrace.")),
         )
+
+    def _say_whose_image(self, attempt: Attempt) -> None:
+        """A function whose source KFP carries needs KFP, and nothing is installed at run time."""
+        container = self.session.executor(attempt.leaf.label)["container"]
+        plain = jobs.is_lightweight(container) and read_program(container) is None
+        if plain and not container["image"].startswith(_PLAIN_IMAGE):
+            attempt.note(
+                f"runs in the site's python image; the image {container['image']} is not used"
+            )
 
     def _command(self, attempt: Attempt, container: Mapping[str, Any]) -> tuple[str, ...]:
         words = [*container.get("command", []), *container.get("args", [])]

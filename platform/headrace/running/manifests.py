@@ -142,9 +142,10 @@ def _ours(spec: PodSpec, site: Site, name: str, image: str, *options: str) -> di
 def _users(spec: PodSpec) -> dict[str, Any]:
     """A container component's own container, in its own image, with the folders it shares."""
     security = pods.container_security()
-    # A foreign image may well need its own user and a root it can write to.
-    for key in ("runAsNonRoot", "runAsUser", "runAsGroup", "readOnlyRootFilesystem"):
+    # A foreign image may well need its own user, even root, and files that it can write to.
+    for key in ("runAsUser", "runAsGroup", "readOnlyRootFilesystem"):
         del security[key]
+    security["runAsNonRoot"] = False
     return {
         "name": USER_CONTAINER,
         "image": spec.command_image,

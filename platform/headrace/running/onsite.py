@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from headrace.cluster.client import Cluster, connect
@@ -14,6 +15,7 @@ from headrace.compiling import placing
 from headrace.compiling.pipeline import Compiled
 from headrace.core.errors import EnvironmentProblem
 from headrace.data.store import Store, store_of
+from headrace.executing import code
 from headrace.executing.surroundings import secret_values
 from headrace.running import plan
 from headrace.running.direct import DirectPlace, send_code
@@ -137,7 +139,8 @@ def run_on(
         )
         return drive(
             compiled, checked, home, planned, options,
-            lambda session: DirectPlace(
+            code=lambda: _code(compiled, home, there.store),
+            make_place=lambda session: DirectPlace(
                 session, there.cluster, there.site, there.store, resumed=earlier is not None
             ),
         )  # fmt: skip
@@ -166,6 +169,13 @@ def compiled_kinds(planned: list[Event]) -> set[str]:
     """The kinds of images that a pipeline's steps need."""
     kinds = {"spark": "spark", "ray": "ray"}
     return {kinds.get(one["engine"], "python") for one in planned if one["engine"] != "importer"}
+
+
+def _code(compiled: Compiled, home: Home, store: Store) -> Path | None:
+    """The code here: of a pipeline that was compiled elsewhere, the site's store has it."""
+    if compiled.code is None and compiled.code_digest:
+        return code.fetch(store, compiled.code_digest, home.code)
+    return plan.code(compiled, home)
 
 
 def _require_images(site: Site, planned: list[Event]) -> None:

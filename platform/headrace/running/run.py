@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from headrace.compiling.pipeline import Compiled, compile_pipeline
@@ -89,8 +90,10 @@ def run_pipeline(
             home.ensure()
             database.inspect(home.database)
     return drive(
-        compiled, checked, home, planned, options, lambda session: LocalPlace(session, extra)
-    )
+        compiled, checked, home, planned, options,
+        code=lambda: plan.code(compiled, home),
+        make_place=lambda session: LocalPlace(session, extra),
+    )  # fmt: skip
 
 
 def drive(
@@ -99,6 +102,8 @@ def drive(
     home: Home,
     planned: list[Event],
     options: Options,
+    *,
+    code: Callable[[], Path | None],
     make_place: Callable[[Session], Place],
 ) -> RunResult:
     """Drive a run to its end, wherever its steps take place.
@@ -109,6 +114,7 @@ def drive(
         home: Where the run's own record goes.
         planned: Its steps as far as they are known.
         options: How to run.
+        code: Finds the unpacked code of the pipeline's steps.
         make_place: Makes the place where steps run.
 
     Raises:
@@ -116,7 +122,7 @@ def drive(
     """
     with _writable(home):
         home.ensure()
-        run = _Run(compiled, arguments, home, planned, options, make_place)
+        run = _Run(compiled, arguments, home, planned, options, code(), make_place)
     return asyncio.run(run.run())
 
 
@@ -169,6 +175,7 @@ class _Run:
         home: Home,
         planned: list[Event],
         options: Options,
+        code: Path | None,
         make_place: Callable[[Session], Place],
     ) -> None:
         self.arguments = arguments
@@ -190,7 +197,7 @@ class _Run:
             slots=Slots(options.jobs),
             use_cache=options.use_cache,
             from_step=options.from_step,
-            code=plan.code(compiled, home),
+            code=code,
             recorded=options.record,
             on_event=options.on_event,
             started=now.isoformat(timespec="seconds"),
