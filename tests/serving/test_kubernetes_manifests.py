@@ -78,9 +78,7 @@ def test_what_the_site_says_of_pods_is_said_of_a_server_too() -> None:
 
 def test_the_same_version_for_another_run_or_alias_is_the_same_template() -> None:
     one = manifests.deployment(offer(), replicas=1)
-    other = manifests.deployment(
-        offer(run="flights-1125-0900", alias="", rollout="r2"), replicas=1
-    )
+    other = manifests.deployment(offer(run="flights-1125-0900", alias="", rollout="r2"), replicas=1)
     assert one["spec"] == other["spec"]
     assert one["metadata"] != other["metadata"]
     assert other["metadata"]["annotations"] == {

@@ -144,6 +144,8 @@ def ray(
     cpus_per_worker: float = 1,
     gpus_per_worker: float = 0,
     max_failures: int = 2,
+    min_workers: int | None = None,
+    memory: str = "",
     retries: int = 0,
     cache: bool = True,
     image: str | None = None,
@@ -159,6 +161,9 @@ def ray(
         cpus_per_worker: Cores of each.
         gpus_per_worker: GPUs of each; where there are none, the CPU is used and that is said.
         max_failures: How many times killed workers are restarted from the last checkpoint.
+        min_workers: On a cluster, how few workers suffice while no more can be had: training
+            begins and goes on with them, and grows when others join. All of them unless given.
+        memory: On a cluster, each worker's memory in Kubernetes' notation, such as `4Gi`.
         retries: How often the whole step is repeated after it failed.
         cache: Whether an earlier result with the same fingerprint may stand in.
         image: Container image, in place of the site's image for Ray.
@@ -168,9 +173,13 @@ def ray(
         cpus_per_worker=cpus_per_worker,
         gpus_per_worker=gpus_per_worker,
         max_failures=max_failures,
+        min_workers=min_workers,
+        memory=memory,
     )
     if workers < 1:
         raise UsageError(f"A Ray step needs at least one worker, not {workers}.")
+    if min_workers is not None and not 1 <= min_workers <= workers:
+        raise UsageError(f"min_workers must be from 1 to {workers}, not {min_workers}.")
     defaults = Defaults(retries=retries, cache=cache, image=image)
     made = _decorator({"kind": "ray", **spec.to_dict()}, defaults)
     return made(function) if function else made

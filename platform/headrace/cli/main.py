@@ -20,9 +20,14 @@ SECTIONS = {
         "compile": Verb(
             module="headrace.cli.verbs.compile", purpose="Write a pipeline as a KFP YAML file."
         ),
+        "cancel": Verb(module="headrace.cli.verbs.cancel", purpose="End a run, wherever it is."),
     },
     "Look": {
         "runs": Verb(module="headrace.cli.verbs.runs", purpose="List runs, or sum one up."),
+        "status": Verb(
+            module="headrace.cli.verbs.status", purpose="Show where a run stands, pods included."
+        ),
+        "why": Verb(module="headrace.cli.verbs.why", purpose="Say why a run failed, or waits."),
         "logs": Verb(module="headrace.cli.verbs.logs", purpose="Show what the steps wrote."),
         "models": Verb(
             module="headrace.cli.verbs.models", purpose="Show models, versions and decisions."

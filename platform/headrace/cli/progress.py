@@ -59,6 +59,7 @@ def _run_started(event: Event) -> RunView:
         run=event["run"],
         pipeline=event["pipeline"],
         source=event.get("source") or "",
+        site=event.get("site"),
         state=State.RUNNING,
         started=event["time"],
         parameters=event.get("parameters") or {},

@@ -19,6 +19,8 @@ class Line:
     """The step's name."""
     text: str
     """Without its line break."""
+    source: str = ""
+    """Which of the step's pods wrote it, such as `executor 2`; empty where there is but one."""
 
 
 class GrowingFile:

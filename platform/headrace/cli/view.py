@@ -99,6 +99,8 @@ class RunView:
     """Its pipeline's name."""
     source: str = ""
     """The pipeline's place as its user gave it."""
+    site: Mapping[str, str] | None = None
+    """`context` and `namespace` of the cluster that it runs on; None for this machine."""
     state: State = State.PENDING
     """Where it stands."""
     killed: bool = False
@@ -130,6 +132,11 @@ class RunView:
     def label(self) -> str:
         """The state in one word, `killed` included."""
         return "killed" if self.killed else self.state.value
+
+    @property
+    def where(self) -> str:
+        """`CONTEXT/NAMESPACE` of its cluster; empty for this machine."""
+        return f"{self.site['context']}/{self.site.get('namespace', '')}" if self.site else ""
 
     @property
     def finished(self) -> tuple[StepView, ...]:

@@ -27,6 +27,7 @@ from headrace.core.errors import EnvironmentProblem
 
 LOOPBACK = "127.0.0.1"
 _PATIENCE_SECONDS = 20.0
+_REFUSED_SECONDS = 5.0
 _PAUSE_SECONDS = 0.2
 _ANSWER_SECONDS = 1.0
 _PORTS = {"http": 80, "https": 443}
@@ -117,10 +118,8 @@ def answers(url: str, *, seconds: float = _ANSWER_SECONDS) -> bool:
 def _asked(url: str, seconds: float) -> bool:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(host, port, timeout=seconds)
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=seconds)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(host, port, timeout=seconds)
     try:
         connection.request("HEAD", parts.path or "/")
         return connection.getresponse().status not in _ANSWERS_OF_OTHERS
@@ -236,16 +235,24 @@ class _Listener(socketserver.ThreadingTCPServer):
         request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._open.add(request)
-        try:
+        # Where there is no way, whoever connected sees its connection end.
+        with suppress(EnvironmentProblem):
+            self._lead(request)
+        with self._lock:
+            self._open.discard(request)
+
+    def _lead(self, request: socket.socket) -> None:
+        """To a pod; and to another if that one's port turns out to be closed."""
+        first: bytes | None = b""
+        until = time.monotonic() + _REFUSED_SECONDS
+        while first is not None and time.monotonic() < until:
             remote, pod = self._backend.connect(patience=_PATIENCE_SECONDS)
-            if pipe(request, remote):
-                self._backend.blame(pod)
-        except EnvironmentProblem:
-            # Whoever connected sees the connection end, and tries again if it cares to.
-            request.close()
-        finally:
-            with self._lock:
-                self._open.discard(request)
+            refused = pipe(request, remote, first)
+            if refused is None:
+                return
+            self._backend.blame(pod)
+            time.sleep(_PAUSE_SECONDS)
+            first = refused.unsent
 
     def stop(self) -> None:
         self.shutdown()

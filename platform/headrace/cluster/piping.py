@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import ssl
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,7 +21,10 @@ _CONNECT_SECONDS = 10.0
 _DATA, _ERROR = 0, 1
 _MOST_WAITING = 2**20
 """Bytes that may wait in one direction before no more are taken in."""
+_MOST_KEPT = 2**18
+"""Bytes of the client's that are kept until the pod has answered."""
 _CHUNK = 2**16
+_NEVER_CONNECTED = re.compile("connection refused|failed to connect|not found|not running")
 _NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
 
@@ -52,18 +57,29 @@ def open_port(cluster: Cluster, pod: str, port: int) -> WebSocket:
     return found
 
 
-def pipe(client: socket.socket, remote: WebSocket) -> str:
-    """Carry bytes both ways until either side is done, and close both.
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """The pod's port did not take the connection: it may be led elsewhere."""
 
-    Returns:
-        What the node said when it could not reach the pod's port; else nothing.
+    reason: str
+    """What the node said."""
+    unsent: bytes | None
+    """What the client has sent so far, for another pod; None if that is too much to keep."""
+
+
+def pipe(client: socket.socket, remote: WebSocket, first: bytes = b"") -> Refused | None:
+    """Carry bytes both ways until either side is done; the websocket is closed then.
+
+    Args:
+        client: Whoever connected here.
+        remote: The line to the pod.
+        first: What the client has sent already.
     """
     try:
-        return _Pipe(client, remote).run()
+        return _Pipe(client, remote, first).run()
     except (OSError, _closed()):
-        return ""
+        return None
     finally:
-        client.close()
         # Not `remote.close()`, which would wait for the other side's leave.
         remote.shutdown()
 
@@ -71,16 +87,18 @@ def pipe(client: socket.socket, remote: WebSocket) -> str:
 class _Pipe:
     """The bytes under way. Neither side is waited for alone, so neither can block the other."""
 
-    def __init__(self, client: socket.socket, remote: WebSocket) -> None:
+    def __init__(self, client: socket.socket, remote: WebSocket, first: bytes) -> None:
         self._client, self._remote, self._line = client, remote, remote.sock
+        self._kept: bytes | None = b""
         self._up, self._down, self._said = bytearray(), bytearray(), bytearray()
         self._greeted: set[int] = set()
         self._part = b""
         self._client_done = self._remote_done = False
         client.setblocking(False)
         self._line.setblocking(False)
+        self._give(first)
 
-    def run(self) -> str:
+    def run(self) -> Refused | None:
         while not self._over():
             ready = self._wait()
             if ready.get(self._line, 0) & ~select.POLLOUT:
@@ -91,7 +109,10 @@ class _Pipe:
                 self._send(self._line, self._up)
             if ready.get(self._client, 0) & select.POLLOUT:
                 self._send(self._client, self._down)
-        return self._said.decode(errors="replace")
+        said = self._said.decode(errors="replace")
+        if _NEVER_CONNECTED.search(said):
+            return Refused(reason=said, unsent=self._kept)
+        return None
 
     def _wait(self) -> dict[socket.socket, int]:
         wanted = {
@@ -119,6 +140,11 @@ class _Pipe:
     def _take_from_client(self) -> None:
         data = self._client.recv(_CHUNK)
         self._client_done = not data
+        self._give(data)
+
+    def _give(self, data: bytes) -> None:
+        if self._kept is not None:
+            self._kept = self._kept + data if len(self._kept) < _MOST_KEPT else None
         if data:
             self._up += _frame(bytes([_DATA]) + data)
 
@@ -151,6 +177,7 @@ class _Pipe:
             self._greeted.add(channel)
         elif channel == _DATA:
             self._down += content
+            self._kept = None
         elif channel == _ERROR:
             self._said += content
             self._remote_done = True

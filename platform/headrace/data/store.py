@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlparse
 
@@ -32,6 +32,8 @@ class Entry:
     """Bytes."""
     etag: str
     """The store's own tag of the content; the same content written alike has the same."""
+    modified: float
+    """When it was written, in Unix seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +94,19 @@ class Store:
             if not found:
                 with suppress(FileNotFoundError):
                     found = [obstore.head(bucket, key)]
-        return {
-            str(one["path"])[len(key) :].lstrip("/"): _entry(one)
-            for one in found
-            if not str(one["path"]).endswith("/")
-        }
+        entries = {str(one["path"])[len(key) :].lstrip("/"): _entry(one) for one in found}
+        # Writers such as Spark leave empty objects that stand for folders.
+        folders = {str(one) for path in entries if path for one in PurePosixPath(path).parents}
+        return {path: one for path, one in entries.items() if _named(path) not in folders}
+
+    def folders(self, uri: str) -> list[str]:
+        """The names of what lies directly below `uri` and has something below itself."""
+        import obstore
+
+        bucket, key = self._at(uri)
+        with self._errors(uri):
+            found = obstore.list_with_delimiter(bucket, prefix=key)
+        return sorted(str(one).rstrip("/").rpartition("/")[2] for one in found["common_prefixes"])
 
     def digest(self, uri: str) -> str | None:
         """A digest over names, sizes and tags of what lies at `uri`; None if nothing does."""
@@ -240,8 +250,16 @@ def _bucket(
     )
 
 
+def _named(path: str) -> str:
+    return path or "."
+
+
 def _entry(found: Any) -> Entry:
-    return Entry(size=found["size"], etag=str(found["e_tag"] or ""))
+    return Entry(
+        size=found["size"],
+        etag=str(found["e_tag"] or ""),
+        modified=found["last_modified"].timestamp(),
+    )
 
 
 def _require_bucket(error: FileNotFoundError) -> None:

@@ -1,4 +1,4 @@
-"""What a Ray step asks for. The door to Ray's own modules is `ray_local`."""
+"""What a Ray step asks for. The doors to Ray's own modules are `ray_local` and `ray_training`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ class RaySpec:
     """GPUs of each worker."""
     max_failures: int = 2
     """How many times a killed worker restarts the group from its last checkpoint."""
+    min_workers: int | None = None
+    """On a cluster, how few workers suffice while no more can be had; all of them unless given."""
+    memory: str = ""
+    """On a cluster, each worker's memory in Kubernetes' notation; the site's unless given."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for the compiled pipeline."""
-        return asdict(self)
+        """As plain values, for the compiled pipeline. The last two stand there only if given."""
+        unused = [name for name in ("min_workers", "memory") if not getattr(self, name)]
+        return {name: value for name, value in asdict(self).items() if name not in unused}

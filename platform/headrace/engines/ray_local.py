@@ -74,7 +74,7 @@ class Group:
             if failures > self.spec.max_failures:
                 raise StepFailed(
                     f"Worker {outcome.rank} was killed by {outcome.signal}, "
-                    f"the group's {_ordinal(failures)} loss (max_failures="
+                    f"the group's {ordinal(failures)} loss (max_failures="
                     f"{self.spec.max_failures}).",
                     hint="SIGKILL without anybody's doing usually means that memory ran out: "
                     "fewer workers or smaller batches",
@@ -229,5 +229,6 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _ordinal(number: int) -> str:
+def ordinal(number: int) -> str:
+    """`third` for 3."""
     return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")

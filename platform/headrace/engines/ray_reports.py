@@ -59,7 +59,7 @@ def install(folder: Path, on_report: Callable[[Mapping[str, float], int], None])
             _barrier()
             if rank == 0:
                 _commit(folder, index)
-                on_report(_numbers(metrics), index)
+                on_report(numbers(metrics), index)
             _barrier()
             self._last_checkpoint = self.get_checkpoint()
 
@@ -88,7 +88,8 @@ def _commit(folder: Path, index: int) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Those of the reported metrics that are numbers."""
     return {
         key: float(value)
         for key, value in metrics.items()

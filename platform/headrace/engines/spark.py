@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -95,8 +96,39 @@ def explain(error: BaseException) -> str | None:
     """
     if not type(error).__module__.startswith(("pyspark.", "py4j.")):
         return None
-    lines = str(error).split("JVM stacktrace:")[0].strip().splitlines()
+    text = str(error).split("JVM stacktrace:")[0].strip()
+    if failed := _TASK_FAILED.search(text):
+        reason = _worker_error(text) or _CLASS.sub("", failed["reason"]).strip()
+        return f"a task of stage {failed['stage']} failed {failed['times']}: {reason}"
+    return _worker_error(text) or _beginning(text)
+
+
+_TASK_FAILED = re.compile(
+    r"Task \S+ in stage (?P<stage>\d+)\S* failed (?P<times>\d+ times?), most recent failure: "
+    r"[^(]*\(TID \d+\) \([^)]*\): (?P<reason>.*)"
+)
+_CLASS = re.compile(r"^([a-z]\w*\.)+(?=[A-Z]\w*(Error|Exception|Failure))")
+_FRAME = re.compile(
+    r'^  File "(?P<file>.*)", line (?P<line>\d+), in (?P<function>.*)$', re.MULTILINE
+)
+
+
+def _worker_error(text: str) -> str:
+    """The exception of a task's Python code and where it was raised; empty if it was no such."""
+    _, found, trace = text.partition("Traceback (most recent call last):\n")
+    frames = list(_FRAME.finditer(trace))
+    if not found or not frames:
+        return ""
+    after = trace[frames[-1].end() :].splitlines()
+    raised = next((one for one in after if one and not one.startswith(" ")), "")
+    last = frames[-1]
+    return f"{raised} ({last['file']}:{last['line']} in {last['function']}, in a Python worker)"
+
+
+def _beginning(text: str) -> str:
     kept = [
-        line.rstrip() for line in lines if not line.lstrip().startswith(("'", "+-", ":-", "at "))
+        line.rstrip()
+        for line in text.splitlines()
+        if not line.lstrip().startswith(("'", "+-", ":-", "at ", "An error occurred while calling"))
     ]
-    return "\n".join(kept[:4])
+    return "\n".join(kept[:4]).removeprefix(": ")

@@ -66,7 +66,7 @@ def end_of(pod: Manifest, *, deleted: bool) -> End | None:
     if status.get("reason") == "Evicted":
         return _end(pod, f"was evicted: {status.get('message', '')}".rstrip(": "))
     if ended.get("reason") == "OOMKilled" or (code == _KILLED and not leaving):
-        limit = _memory_limit(pod)
+        limit = memory_limit(pod)
         return _end(pod, f"ran out of memory: its pod may use {limit}", memory=True)
     if disruption := _condition(pod, "DisruptionTarget"):
         return _end(pod, f"had to leave its node: {disruption.get('message', '')}".rstrip(": "))
@@ -82,6 +82,12 @@ def why_waiting(pods: Iterable[Manifest]) -> str:
     """Why executors that do not run yet wait; the most telling reason of all of them."""
     reasons = [_why_waiting(one) for one in pods if not is_over(one) and not is_running(one)]
     return min(reasons, default=(9, ""))[1]
+
+
+def memory_limit(pod: Manifest) -> str:
+    """What an executor's pod may use, in Kubernetes' notation."""
+    containers = pod.get("spec", {}).get("containers", [{}])
+    return str(containers[0].get("resources", {}).get("limits", {}).get("memory", "no more"))
 
 
 def lean(pod: Manifest) -> Manifest:
@@ -110,12 +116,14 @@ def _why_waiting(pod: Manifest) -> tuple[int, str]:
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
     if "Image" in reason:
         image = pod["spec"]["containers"][0]["image"]
-        return 0, f"the image {image} cannot be pulled ({message or reason})"
+        said = message.rpartition("desc = ")[2].rpartition(f"{image}: ")[2].strip('"')
+        return 0, f"the image {image} cannot be pulled ({said or reason})"
     if reason and reason not in ("ContainerCreating", "PodInitializing"):
         return 1, f"{reason}: {message}".rstrip(": ")
     scheduled = _condition(pod, "PodScheduled", "False")
     if scheduled:
-        return 2, scheduled.get("message") or scheduled.get("reason", "")
+        message, _, _ = scheduled.get("message", "").partition(". ")
+        return 2, message or scheduled.get("reason", "")
     return 3, "their containers are being made"
 
 
@@ -134,8 +142,3 @@ def _state(pod: Manifest) -> dict[str, Any]:
 def _condition(pod: Manifest, kind: str, status: str = "True") -> dict[str, Any]:
     found = pod.get("status", {}).get("conditions", [])
     return next((one for one in found if one["type"] == kind and one["status"] == status), {})
-
-
-def _memory_limit(pod: Manifest) -> str:
-    containers = pod.get("spec", {}).get("containers", [{}])
-    return str(containers[0].get("resources", {}).get("limits", {}).get("memory", "no more"))

@@ -1,18 +1,19 @@
-"""What failed in a Spark step on a cluster, in our words."""
+"""What failed in a Spark step on a cluster, in our words. Pure."""
 
 from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from headrace.cluster import errors
 from headrace.engines.spark_executors import End
 
 _TOO_MANY_FAILURES = 11
 """The JVM's exit code when executors have failed too often."""
-_MANGLED = re.compile(r"s3a?:/(?!/)[^\s'\"]*")
-_OPENED = re.compile(r"No such file or directory: '?(s3a?:/[^\s']*)")
+_MORE_MEMORY = "give each executor more with hr.spark(memory=…), or make partitions smaller"
+_NO_BUCKET = ("bucket is null/empty", "null uri host")
 
 
 class Explained(Exception):
@@ -23,7 +24,7 @@ class Explained(Exception):
         hint: What to do.
     """
 
-    def __init__(self, what: str, hint: str) -> None:
+    def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what or hint)
         self.what = what
         self.hint = hint
@@ -35,7 +36,12 @@ class Explained(Exception):
 
 
 def explained(
-    error: BaseException, *, ends: Sequence[End], given_up: str, jvm: int | None
+    error: BaseException,
+    *,
+    ends: Sequence[End],
+    given_up: str = "",
+    jvm: int | None = None,
+    memory: str = "",
 ) -> Explained | None:
     """The reason of a failure; None if the error says all there is.
 
@@ -44,29 +50,30 @@ def explained(
         ends: How executors were lost.
         given_up: Why no executor ever started.
         jvm: How the driver's JVM ended; None while it lives.
+        memory: What an executor's pod may use, in Kubernetes' notation.
     """
     if given_up:
         return Explained(
             f"No executor could start: {given_up}",
-            "ask for less, free some room, or correct the site; it waits for limits.pending",
+            "ask for less, free some room or correct the site; it waits for limits.pending",
         )
     if jvm is not None:
         return _driver_ended(jvm, ends)
     text = str(error)
-    return _path(text) or _executors(text, ends) or _known(text)
+    found = (one(text, ends, memory) for one in _READINGS)
+    return next((one for one in found if one is not None), None)
 
 
 def _driver_ended(code: int, ends: Sequence[End]) -> Explained:
     if code == _TOO_MANY_FAILURES:
-        last = f": {ends[-1]}" if ends else ""
+        last = f"; the last: {ends[-1]}" if ends else ""
         return Explained(
-            f"Executors failed too often{last}",
-            "their logs are kept beside the step's; `headrace logs` shows them",
+            f"Executors failed too often{last}.", "`headrace logs` shows what they printed"
         )
     if code == -signal.SIGKILL:
         return Explained(
             "Spark's driver was killed: its JVM ended by SIGKILL.",
-            "if nobody killed it, the step's pod has too little memory for heap and Python: "
+            "if nobody killed it, the step's pod has too little memory for the JVM and Python: "
             "ask for more with set_memory_limit, or collect less",
         )
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
@@ -76,35 +83,80 @@ def _driver_ended(code: int, ends: Sequence[End]) -> Explained:
     )
 
 
-def _path(text: str) -> Explained | None:
+def _path(text: str, ends: Sequence[End], memory: str) -> Explained | None:
     """Paths are URIs here, which neither `pathlib` nor `open` understands."""
-    if _OPENED.search(text):
+    if re.search(r"No such file or directory: '?s3a?:/", text):
         return Explained(
             "",
-            "in a Spark step on a cluster an artifact's path is a URI for Spark to read or write; "
-            "small files are better written by a step of their own",
+            "in a Spark step on a cluster an artifact's path is a URI, for Spark to read or "
+            "write; write other files in a step of their own",
         )
-    if mangled := _MANGLED.search(text):
+    if any(one in text for one in _NO_BUCKET):
         return Explained(
-            f"{mangled[0]} is no URI: pathlib has taken one of its slashes away.",
-            'join paths of artifacts as texts: f"{table.path}/part"',
+            "A path names no bucket: pathlib takes one of the slashes of s3a:// away.",
+            'join paths of artifacts as texts, as in f"{table.path}/part"',
         )
     return None
 
 
-def _executors(text: str, ends: Sequence[End]) -> Explained | None:
+def _lost(text: str, ends: Sequence[End], memory: str) -> Explained | None:
+    """Tasks fail for good when their executors were lost again and again."""
+    if "Python worker exited unexpectedly" in text:
+        room = f", which may use {memory} each" if memory else ""
+        return Explained(
+            "Python ended suddenly on an executor. If nobody killed it, it was killed for want "
+            f"of memory in the executors' pods{room}.",
+            _MORE_MEMORY,
+        )
+    if "ExecutorLostFailure" not in text and "OutOfMemoryError" not in text:
+        return None
     starved = [one for one in ends if one.memory]
-    if "ExecutorLostFailure" in text or "exit code 137" in text:
-        if starved or "exit code 137" in text:
-            one = str(starved[-1]) if starved else "an executor was killed for its memory"
-            return Explained(
-                f"The job failed because executors ran out of memory: {one}",
-                "give each more with hr.spark(memory=…), or make partitions smaller",
-            )
-        last = f": {ends[-1]}" if ends else "."
-        return Explained(f"The job failed because executors were lost{last}", "")
+    if starved:
+        return Explained(f"Executors had too little memory: {starved[-1]}.", _MORE_MEMORY)
+    if ends:
+        return Explained(f"Executors were lost: {ends[-1]}.", "run again; what is complete is kept")
     return None
 
 
-def _known(text: str) -> Explained | None:
+def _driver_heap(text: str, ends: Sequence[End], memory: str) -> Explained | None:
+    """Results that are collected have to fit into the step's own pod."""
+    if "maxResultSize" in text or "OutOfMemoryError" in text:
+        return Explained(
+            "",
+            "what a step collects must fit into its own pod: collect less, or ask for more memory "
+            "with set_memory_limit",
+        )
     return None
+
+
+def _committer(text: str, ends: Sequence[End], memory: str) -> Explained | None:
+    if "dynamicPartitionOverwrite" in text or "dynamic partition overwrite" in text:
+        return Explained(
+            "",
+            "in an object store partitions cannot be replaced one by one: write to the step's "
+            "own output, which is new in each attempt",
+        )
+    return None
+
+
+def _store(text: str, ends: Sequence[End], memory: str) -> Explained | None:
+    if found := re.search(r"UnknownStoreException: `?s3a?://([^/'`]+)", text):
+        return Explained(f"The store has no bucket {found[1]!r}.")
+    if found := re.search(r"AccessDeniedException: `?(s3a?://[^'`:]*|[^:]*)", text):
+        return Explained(
+            f"The store refuses it: {found[1]}",
+            "the account needs to list, read, write and delete there",
+        )
+    return None
+
+
+def _forbidden(text: str, ends: Sequence[End], memory: str) -> Explained | None:
+    if "is forbidden: User" not in text:
+        return None
+    problem = errors.from_answer(403, text, asked="make executors", where="")
+    return Explained(problem.what, problem.hint)
+
+
+_READINGS: tuple[Callable[[str, Sequence[End], str], Explained | None], ...] = (
+    _path, _lost, _driver_heap, _committer, _store, _forbidden,
+)  # fmt: skip

@@ -7,6 +7,7 @@ step's pod, so that they go when it goes, however that comes about.
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ from headrace.sites.cluster import Site
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+_DYING = 5.0
+"""Seconds that a JVM which is being killed may need to be gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +84,11 @@ def cluster_session(
         failed = False
     except Exception as error:
         found = spark_failures.explained(
-            error, ends=watch.ends, given_up=watch.given_up, jvm=_exit_code()
+            error,
+            ends=watch.ends,
+            given_up=watch.given_up,
+            jvm=_exit_code(patience=_DYING if _is_lost(error) else 0),
+            memory=watch.memory,
         )
         if found is None:
             raise
@@ -143,10 +152,22 @@ def refusal(place: Place, driver: Driver, spec: SparkSpec) -> str:
     return ""
 
 
-def _exit_code() -> int | None:
-    """How the driver's JVM ended; None while it lives, or was never there."""
+def _is_lost(error: BaseException) -> bool:
+    """Whether the error says that the JVM does not answer."""
+    lost = type(error).__module__.startswith("py4j.") and "JavaError" not in type(error).__name__
+    return lost or isinstance(error, ConnectionError)
+
+
+def _exit_code(patience: float = 0) -> int | None:
+    """How the driver's JVM ended; None while it lives, or was never there.
+
+    Args:
+        patience: Seconds for which to wait for its end.
+    """
     from pyspark import SparkContext
 
-    gateway = SparkContext._gateway
-    process = getattr(gateway, "proc", None)
+    process: subprocess.Popen[bytes] | None = getattr(SparkContext._gateway, "proc", None)
+    if process is not None and patience:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(patience)
     return None if process is None else process.poll()

@@ -282,8 +282,6 @@ def pod_template(driver: Driver) -> Manifest:
     }
 
 
-
-
 def mebibytes(quantity: str) -> int:
     """A quantity of memory in Kubernetes' notation, in MiB.
 

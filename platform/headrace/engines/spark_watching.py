@@ -99,6 +99,11 @@ class Watch:
         wait(self._work, timeout=_CLOSING)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def memory(self) -> str:
+        """What each executor's pod may use; empty before there is one."""
+        return next(map(spark_executors.memory_limit, self.pods()), "")
+
     def pods(self) -> tuple[Manifest, ...]:
         """The executors' pods as they were seen last, those included that are gone."""
         return tuple(self._pods.values())
@@ -118,28 +123,27 @@ class Watch:
             self._later(self._keep_log, name)
 
     def _look(self, session: SparkSession) -> None:
-        began = time.monotonic()
-        alone_since: float | None = began
+        """Say what is missing while it is missing, and give up when that lasts too long."""
+        alone = short = time.monotonic()
         while not self._over.wait(_LOOK):
+            now = time.monotonic()
             running = sum(map(spark_executors.is_running, self.pods()))
-            alone_since = None if running else alone_since or time.monotonic()
-            waited = time.monotonic() - (alone_since or began)
-            if alone_since is not None and waited > _PATIENCE:
+            alone = now if running else alone
+            short = now if running >= self._wanted else short
+            if now - alone > _PATIENCE:
                 self._say(f"waiting for {self._wanted} executors: {self._why()}")
-            elif running < self._wanted and alone_since is None and waited > _SOME_PATIENCE:
-                self._missing(running)
-            if alone_since is not None and waited > self._pending:
-                self.given_up = self._why() or "no reason is known"
+            elif running and now - short > _SOME_PATIENCE and (why := self._why_waiting()):
+                self._say(f"{running} of {self._wanted} executors run, the others wait: {why}")
+            if now - alone > self._pending:
+                self.given_up = self._why()
                 with suppress(Exception):  # the session may be ending by itself just now
                     session.sparkContext.cancelAllJobs()
 
-    def _missing(self, running: int) -> None:
-        """Some executors run; a word on the others, if they were asked for and wait."""
-        if why := spark_executors.why_waiting(self.pods()):
-            self._say(f"{running} of {self._wanted} executors run, the others wait: {why}")
+    def _why_waiting(self) -> str:
+        return spark_executors.why_waiting(self.pods())
 
     def _why(self) -> str:
-        return spark_executors.why_waiting(self.pods()) or self._refusal()
+        return self._why_waiting() or self._refusal() or "none has been asked for yet"
 
     def _say(self, text: str) -> None:
         if text != self._said:

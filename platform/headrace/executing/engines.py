@@ -56,6 +56,11 @@ def _spark(function: Callable[..., Any], arguments: Mapping[str, Any], spec: Spa
 
 
 def _ray(function: Callable[..., Any], arguments: Mapping[str, Any], spec: RaySpec) -> Any:
+    around = surroundings.here()
+    if around is not None:
+        from headrace.executing import ray_step
+
+        return ray_step.run(function, arguments, spec, around)
     from headrace.engines import ray_local
 
     checkpoints, held = _own_folder(context().checkpoints)

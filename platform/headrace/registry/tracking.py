@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 _SQLITE = "sqlite:///"
 _URI_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+# A site's store need not be reachable from where MLflow is: then MLflow's client, which is handed
+# signed links to it, tries them for ten minutes and fails.
+_THROUGH_SERVER = {
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+}
 _RACES = 5
 # MLflow's words for "you asked for something that isn't there or cannot be".
 _MISTAKES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE")
@@ -27,9 +33,12 @@ _MISTAKES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST"
 def connect(tracking_uri: str) -> MlflowClient:
     """A client for MLflow at `tracking_uri`, tracking and registry both.
 
+    Files go through MLflow's server, unless the environment says otherwise.
     The client's own connections are made on first use; wrap that in `foreign_errors`.
     """
     quieten()
+    for name, value in _THROUGH_SERVER.items():
+        os.environ.setdefault(name, value)
     try:
         from mlflow import MlflowClient
     except ImportError as error:

@@ -96,7 +96,7 @@ class DirectPlace:
         self._open.close()
 
     async def record(self) -> Any:
-        return await recording.begin(self.session, self.cluster, self.site, self._open)
+        return await recording.begin(self.session.folder, self.cluster, self.site, self._open)
 
     def find_earlier(self, key: str) -> Earlier | None:
         entry = _parsed(self.store.read(self.store.uri("cache", f"{key}.json")))

@@ -5,77 +5,28 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.cluster.client import Cluster, connect
-from headrace.cluster.forwarding import reach
 from headrace.compiling import placing
 from headrace.compiling.pipeline import Compiled
 from headrace.core.errors import EnvironmentProblem
-from headrace.data.store import Store, store_of
+from headrace.data.store import Store
 from headrace.executing import code
-from headrace.executing.surroundings import secret_values
 from headrace.running import plan
 from headrace.running.direct import DirectPlace, send_code
 from headrace.running.parameters import check_arguments
 from headrace.running.results import RunResult
 from headrace.running.resuming import unfinished
 from headrace.running.run import Options, drive
+from headrace.running.submitted import Submission
+from headrace.running.target import Target, target
 from headrace.sites import versions
-from headrace.sites.cluster import Site, discover
+from headrace.sites.cluster import Site
 from headrace.sites.home import Home
 from headrace.sites.journal import Event
 
-PATIENCE = 600.0
-"""Seconds for which a run goes on asking a cluster that does not answer."""
 _SIDE_BY_SIDE = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """A site as a client sees it."""
-
-    cluster: Cluster
-    """The cluster."""
-    site: Site
-    """What the site says."""
-    store: Store
-    """Its store, as it is reached from here."""
-
-
-def target(
-    context: str, namespace: str, ways: ExitStack, *, on_wait: Callable[[str], None] | None = None
-) -> Target:
-    """The site of a context and namespace, with a way to its store.
-
-    Args:
-        context: The kubeconfig's context.
-        namespace: The namespace; the context's own unless given.
-        ways: Holds tunnels open.
-        on_wait: Told when the cluster stops answering, and when it answers again.
-
-    Raises:
-        UsageError: There is no such context.
-        EnvironmentProblem: No site is there, or it cannot be used from here.
-    """
-    probing = connect(context, namespace)
-    site = discover(probing)
-    credentials = None
-    if site.store.secret:
-        credentials = secret_values(probing, site.store.secret)
-    endpoint = ""
-    if site.store.endpoint:
-        way = reach(probing, site.store.endpoint, site.store.client_endpoint)
-        endpoint = ways.enter_context(way)
-    settings = type(site.store)(**{**vars(site.store), "client_endpoint": endpoint})
-    store = store_of(settings, outside=True, credentials=credentials)
-    patient = Cluster(
-        context=probing.context, namespace=probing.namespace, api=probing.api,
-        patience=PATIENCE, on_wait=on_wait,
-    )  # fmt: skip
-    return Target(cluster=patient, site=site, store=store)
 
 
 def run_on(
@@ -94,7 +45,7 @@ def run_on(
     record: bool = True,
     resume: bool = True,
 ) -> RunResult:
-    """Run a pipeline on a cluster, a pod per step, driven from this process.
+    """Run a pipeline on a cluster: by its Kubeflow Pipelines, or driven from this process.
 
     A run of the same pipeline, code and arguments whose client is gone is picked up again.
 
@@ -124,7 +75,9 @@ def run_on(
         there = target(context, namespace, ways)
         versions.require(there.site, compiled_kinds(planned), where=there.cluster.where)
         _require_images(there.site, planned)
+        by_kfp = bool(there.site.kfp.url) and not direct
         known = {"context": context, "namespace": there.cluster.namespace}
+        known |= {"driver": "kfp" if by_kfp else "client"}
         fresh = not use_cache or from_step is not None or not resume
         earlier = None if fresh else unfinished(home, compiled, checked, known)
         options = Options(
@@ -137,6 +90,11 @@ def run_on(
             run_id=earlier or "",
             site=known,
         )
+        if by_kfp:
+            return Submission(
+                compiled=compiled, text=_placed(compiled, there), arguments=checked,
+                planned=planned, home=home, target=there, options=options,
+            ).run()  # fmt: skip
         return drive(
             compiled, checked, home, planned, options,
             code=lambda: _code(compiled, home, there.store),
@@ -159,10 +117,15 @@ def for_site(compiled: Compiled, context: str, namespace: str = "") -> Compiled:
         EnvironmentProblem: The site cannot be used.
     """
     with ExitStack() as ways:
-        there = target(context, namespace, ways)
-        if compiled.code is not None:
-            send_code(there.store, compiled.code)
-        return Compiled(**{**vars(compiled), "text": placing.for_site(compiled, there.site.images)})
+        text = _placed(compiled, target(context, namespace, ways))
+    return Compiled(**{**vars(compiled), "text": text})
+
+
+def _placed(compiled: Compiled, there: Target) -> str:
+    """A pipeline's YAML for a site's Kubeflow Pipelines, its code put into the store."""
+    if compiled.code is not None:
+        send_code(there.store, compiled.code)
+    return placing.for_site(compiled, there.site.images)
 
 
 def compiled_kinds(planned: list[Event]) -> set[str]:

@@ -7,20 +7,20 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from headrace.cluster.client import Cluster
 from headrace.cluster.forwarding import reach
 from headrace.core.errors import HeadraceError
-from headrace.running.session import Session
 from headrace.sites.cluster import Site
 
 
-async def begin(session: Session, cluster: Cluster, site: Site, until: ExitStack) -> Any:
+async def begin(folder: Path, cluster: Cluster, site: Site, until: ExitStack) -> Any:
     """Start the recorder.
 
     Args:
-        session: The run.
+        folder: The run's folder.
         cluster: Where the site is.
         site: Which MLflow it has.
         until: Holds the way to MLflow open, for as long as the run lasts.
@@ -30,19 +30,19 @@ async def begin(session: Session, cluster: Cluster, site: Site, until: ExitStack
     """
     if not site.mlflow.url:
         return None
-    return asyncio.create_task(_run(session, cluster, site, until))
+    return asyncio.create_task(_run(folder, cluster, site, until))
 
 
-async def _run(session: Session, cluster: Cluster, site: Site, until: ExitStack) -> int:
+async def _run(folder: Path, cluster: Cluster, site: Site, until: ExitStack) -> int:
     way = reach(cluster, site.mlflow.url, site.mlflow.client_url)
     try:
         uri = await asyncio.to_thread(until.enter_context, way)
     except HeadraceError as error:
-        (session.folder / "record-error.txt").write_text(f"{error}\n")
+        (folder / "record-error.txt").write_text(f"{error}\n")
         return 1
-    with (session.folder / "recorder.log").open("ab") as log:
+    with (folder / "recorder.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "headrace.registry.recorder", str(session.folder),
+            sys.executable, "-P", "-m", "headrace.registry.recorder", str(folder),
             "--tracking-uri", uri,
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},

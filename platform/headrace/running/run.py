@@ -205,7 +205,7 @@ class _Run:
         self.session.place = self.place = make_place(self.session)
 
     async def run(self) -> RunResult:
-        with _on_signals(self.interrupt):
+        with on_signals(self.interrupt):
             await self.begin_to_end()
         end = self.session.events[-1]
         return RunResult(
@@ -303,7 +303,7 @@ def new_run_id(compiled: Compiled, now: datetime) -> str:
 
 
 @contextmanager
-def _on_signals(handler: Callable[[], None]) -> Iterator[None]:
+def on_signals(handler: Callable[[], None]) -> Iterator[None]:
     """Call `handler` on the signals by which users and systems end programs."""
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -53,13 +53,28 @@ class Pod:
     """When it was made, in Unix seconds."""
     ended: float | None
     """When it ended."""
-    given: Mapping[str, Any] = field(default_factory=dict)
-    """What KFP's executor was given: inputs, and where outputs go."""
+    command: tuple[str, ...] = ()
+    """The launcher's command line; empty for a driver."""
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """What KFP's executor was given: inputs, and where outputs go."""
+        found: Mapping[str, Any] = json.loads(self._option("--executor_input") or "{}")
+        return found
+
+    @property
+    def execution(self) -> str:
+        """The id under which KFP has recorded the step's execution."""
+        return self._option("--execution_id")
 
     @property
     def called_off(self) -> bool:
         """Whether it was ended because the run was."""
         return bool(_CALLED_OFF.search(self.message))
+
+    def _option(self, name: str) -> str:
+        there = name in self.command
+        return self.command[self.command.index(name) + 1] if there else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +153,11 @@ class _Nodes:
 
     @property
     def state(self) -> State:
-        if self.own.get("type") == "Skipped":
-            return State.SKIPPED
+        # What follows a driver that failed is left out, as if nothing had gone wrong with itself.
         if self.driver_pod and self.driver_pod.state is State.FAILED:
             return State.FAILED
+        if self.own.get("type") == "Skipped":
+            return State.SKIPPED
         if self.output("cached-decision") == "true":
             return State.REUSED
         if not self.attempts:
@@ -162,7 +178,7 @@ def _steps(ir: Mapping[str, Any], path: str, some: _Nodes) -> Iterator[StepNow]:
     component = ir["components"][task["componentRef"]["name"]]
     if "dag" not in component:
         yield _step(ir, path, task, some)
-    elif some.own.get("type") == "Skipped":
+    elif some.state is State.SKIPPED:
         for inner, leaf in _leaves(ir, component, path):
             yield StepNow(
                 path=inner, name=display(inner.rpartition("/")[2], leaf) + some.label,
@@ -210,18 +226,16 @@ def _pod(raw: Mapping[str, Any], node: nodes.Node, workflow: Workflow) -> Pod:
         message=raw.get("message", ""),
         started=when(raw.get("startedAt")) or 0.0,
         ended=when(raw.get("finishedAt")),
-        given=_given(raw),
+        command=_command(raw),
     )
 
 
-def _given(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The executor input, which stands in the command of the pod's container."""
+def _command(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """The command of the pod's container, which stands in the patch to its template."""
     for one in raw.get("inputs", {}).get("parameters", []):
         if one["name"] == "pod-spec-patch" and one.get("value"):
-            command = json.loads(one["value"])["containers"][0]["command"]
-            found: dict[str, Any] = json.loads(command[command.index("--executor_input") + 1])
-            return found
-    return {}
+            return tuple(json.loads(one["value"])["containers"][0]["command"])
+    return ()
 
 
 def _task(ir: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:

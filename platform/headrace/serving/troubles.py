@@ -68,7 +68,7 @@ def of_pod(pod: Manifest) -> Iterator[Trouble]:
         if one["type"] == "PodScheduled" and one.get("reason") == "Unschedulable":
             yield Trouble(
                 kind=Kind.ROOM,
-                what=f"no node has room for a pod: {_short(one.get('message', ''))}",
+                what=f"no node has room for a pod: {_short(_reason(one.get('message', '')))}",
                 hint="ask for less cpu or memory, or wait until other work has ended",
                 pod=name,
             )
@@ -140,6 +140,13 @@ def _memory(pod: Manifest, container: str) -> str:
         if one["name"] == container:
             return str(one.get("resources", {}).get("limits", {}).get("memory", ""))
     return ""
+
+
+def _reason(text: str) -> str:
+    """The scheduler's reason, without its tries to make room."""
+    for rest in (" no new claims", " preemption:"):
+        text = text.partition(rest)[0]
+    return text
 
 
 def _short(text: str) -> str:

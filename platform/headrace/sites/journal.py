@@ -130,8 +130,10 @@ def read_record(folder: Path) -> RunRecord | None:
     start = next((one for one in events if one["type"] == "run_started"), None)
     if start is None:
         return None
+    # A run that was picked up again has begun anew, in another process.
+    again = next(one for one in reversed(events) if one["type"] == "run_started")
     end = next((one for one in reversed(events) if one["type"] == "run_finished"), None)
-    killed = end is None and not process_alive(start["pid"], start.get("pid_start"))
+    killed = end is None and not process_alive(again["pid"], again.get("pid_start"))
     state = State(end["state"]) if end else State.CANCELLED if killed else State.RUNNING
     last = events[-1]["time"] if killed else None
     return RunRecord(

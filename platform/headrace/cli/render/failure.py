@@ -53,12 +53,19 @@ def failure_lines(view: RunView, *, folder: Path, home_words: str = "") -> list[
     if view.error and not _told_already(view, failed):
         lines += list(_error_block(view.error))
     if view.killed:
-        pid = f" (process {view.pid})" if view.pid else ""
-        lines.append(Text(f"The run{pid} ended without a word: it was killed, or the power went."))
-        lines.append(
-            _labelled("try", f"headrace clean{home_words} stops whatever it may have left running")
-        )
+        lines += _killed_lines(view, home_words)
     return lines
+
+
+def _killed_lines(view: RunView, home_words: str) -> Iterator[RenderableType]:
+    pid = f" (process {view.pid})" if view.pid else ""
+    if view.site:
+        yield Text(f"Its client{pid} went without a word; what it began on {view.where} goes on.")
+        yield _labelled("try", "the same command again picks it up")
+        yield _labelled("", f"headrace cancel {view.run}{home_words} ends it")
+        return
+    yield Text(f"The run{pid} ended without a word: it was killed, or the power went.")
+    yield _labelled("try", f"headrace clean{home_words} stops whatever it may have left running")
 
 
 def _told_already(view: RunView, failed: Sequence[StepView]) -> bool:

@@ -14,17 +14,19 @@ from headrace.cli.view import Failure, RunView, StepView
 def run_object(view: RunView, *, folder: Path) -> dict[str, Any]:
     """Everything that a summary tells.
 
-    Keys: `run`, `pipeline`, `source`, `state` (a State, or `killed`), `exit_code`, `started`
-    (unix seconds), `seconds`, `parameters`, `outputs`, `code_digest`, `git`, `steps` (see
-    `step_object`), `metrics` ({step: figures}), `models` (name, version, uri), `gates`
-    (promoted, alias, gate, model, figures, reason), `endpoints` (url, model), `error` (what,
-    where, hint, kind, traceback, exit_code; or null), `folder` (absolute path).
+    Keys: `run`, `pipeline`, `source`, `site` (context and namespace; null for this machine),
+    `state` (a State, or `killed`), `exit_code`, `started` (unix seconds), `seconds`,
+    `parameters`, `outputs`, `code_digest`, `git`, `steps` (see `step_object`), `metrics`
+    ({step: figures}), `models` (name, version, uri), `gates` (promoted, alias, gate, model,
+    figures, reason), `endpoints` (url, model), `error` (what, where, hint, kind, traceback,
+    exit_code; or null), `folder` (absolute path).
     """
     found = outcomes(view)
     return {
         "run": view.run,
         "pipeline": view.pipeline,
         "source": view.source,
+        "site": dict(view.site) if view.site else None,
         "state": view.label,
         "exit_code": view.exit_code,
         "started": view.started,

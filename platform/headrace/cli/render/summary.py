@@ -83,7 +83,7 @@ def verdict(view: RunView, *, now: float) -> str:
     """How it ended, or that it is still at work."""
     took = duration(view.seconds)
     if view.killed:
-        return "was killed"
+        return "lost its client" if view.site else "was killed"
     match view.state:
         case State.SUCCEEDED | State.REUSED:
             reused = sum(step.state is State.REUSED for step in view.steps)

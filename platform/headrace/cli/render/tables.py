@@ -36,12 +36,18 @@ def cut(text: str, style: str = "") -> Text:
 
 
 def runs_table(views: Sequence[RunView]) -> Table:
-    """A line per run, the latest at the bottom, next to the prompt. The id holds the pipeline."""
-    table = plain_table("run", "started", "took", "steps", "result")
-    table.columns[2].justify = "right"
+    """A line per run, the latest at the bottom, next to the prompt. The id holds the pipeline.
+
+    Where a run took place is told as soon as one of them was not here.
+    """
+    elsewhere = any(view.site for view in views)
+    places = ["site"] if elsewhere else []
+    table = plain_table("run", *places, "started", "took", "steps", "result")
+    table.columns[2 + elsewhere].justify = "right"
     for view in views:
         table.add_row(
             Text.assemble((f"{mark(view.state)} ", style(view.state)), view.run),
+            *([Text(view.where or "here", style="dim")] if elsewhere else []),
             Text(day_and_time(view.started), style="dim"),
             took(view.seconds),
             Text(steps_cell(view), style="dim"),
@@ -76,7 +82,7 @@ def result_cell(view: RunView) -> str:
     if stopped_at_gate(view):
         return " · ".join([*made, "gate not passed"])
     if view.killed:
-        return "killed"
+        return "lost its client" if view.site else "killed"
     if view.state is State.FAILED:
         failed = failed_steps(view)
         return f"{failed[0].name} failed" if failed else "failed"

@@ -1,0 +1,206 @@
+"""Which run a person means, on this machine or on a site, and what can be reached of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from headrace.cli.progress import fold
+from headrace.cli.telling import read_view
+from headrace.cli.view import RunView, StepView
+from headrace.cluster.errors import ClusterProblem
+from headrace.core.errors import HeadraceError, UsageError, did_you_mean
+from headrace.core.states import State
+from headrace.running import recalling, seeing
+from headrace.running.access import Access, access
+from headrace.running.seeing import Seen
+from headrace.sites.home import Home
+from headrace.sites.journal import Event, RunRecord, find_run, list_runs, read_events
+
+_MOST_NAMED = 20
+QUIET_SECONDS = 10.0
+"""For how long nothing of a run without a client may be at work until it counts as over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A run, and how much is known of it here."""
+
+    view: RunView
+    """The run as its journal tells, or as its site remembers it."""
+    events: Sequence[Event]
+    """The journal, or what was put together of it."""
+    folder: Path | None
+    """Its folder on this machine; None for a run that was begun elsewhere."""
+    there: Access | None = None
+    """Its site; None for a run on this machine, or where nobody has looked."""
+    seen: Seen | None = None
+    """What the cluster shows of it; None where nobody has looked or it does not answer."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another machine has begun it."""
+        return self.folder is None
+
+    @property
+    def over(self) -> bool:
+        """Whether its end is known, and nothing of it is seen at work."""
+        return self.view.state.done and not self.view.killed
+
+    @property
+    def kfp_run(self) -> str:
+        """Kubeflow Pipelines' id of it; empty if that does not drive it."""
+        return kfp_run(self.view)
+
+
+def kfp_run(view: RunView) -> str:
+    """Kubeflow Pipelines' id of a run; empty if that does not drive it."""
+    return str((view.site or {}).get("kfp_run") or "")
+
+
+def at_work(run: Found) -> bool:
+    """Whether a run's site may know more than its journal."""
+    return not run.over
+
+
+Wanted = Callable[[Found], bool]
+"""Says of a run whether its site is to be asked."""
+
+
+@contextmanager
+def found(
+    home: Home, text: str, on: str | None, namespace: str, *, wanted: Wanted = at_work
+) -> Iterator[Found]:
+    """The run that `text` means, with its site where it has one.
+
+    Args:
+        home: Where runs of this machine are recorded.
+        text: An id, a unique beginning or part of one, or `latest`.
+        on: A site to look at, for runs that were begun elsewhere too.
+        namespace: Its namespace.
+        wanted: Whether the site of a run of this machine is to be asked at all.
+
+    Raises:
+        UsageError: None or several runs fit.
+        EnvironmentProblem: The site had to be asked and does not answer.
+    """
+    if on is None:
+        local = begun_here(find_run(home, text).folder)
+        if not local.view.site or not wanted(local):
+            yield local
+            return
+        with access(local.view.site) as there:
+            yield look(local, there)
+        return
+    with access({"context": on, "namespace": namespace}) as there:
+        run, folder = _on_site(home, text, there)
+        yield look(begun_here(folder), there) if folder else _recalled(run, there)
+
+
+def is_over(run: Found, *, quiet_seconds: float) -> bool:
+    """Whether nothing more is to be expected of a run.
+
+    The end of a run whose client is gone or elsewhere is not written down here: it counts as
+    over when its pods have been gone for a while.
+    """
+    if run.over or (run.view.killed and not run.view.site):
+        return True
+    return (run.elsewhere or run.view.killed) and quiet_seconds > QUIET_SECONDS
+
+
+def again(run: Found) -> Found:
+    """The same run as it stands now, over the same ways."""
+    if run.folder is None:
+        assert run.there is not None
+        return _recalled(run.view.run, run.there)
+    fresh = begun_here(run.folder)
+    return look(fresh, run.there) if run.there and at_work(fresh) else replace(fresh, there=run.there)
+
+
+def begun_here(folder: Path) -> Found:
+    """A run of this machine."""
+    return Found(view=read_view(folder), events=read_events(folder), folder=folder)
+
+
+def look(run: Found, there: Access) -> Found:
+    """The run with what its site shows of it now."""
+    if there.cluster is None:
+        return replace(run, there=there)
+    try:
+        seen = seeing.look(there.cluster, run.view.run, kfp_run=run.kfp_run)
+    except ClusterProblem as problem:
+        return replace(run, there=replace(there, problem=problem))
+    view = _without_client(run, there, seen) if run.view.killed else run.view
+    return replace(run, view=view, there=there, seen=seen)
+
+
+def _without_client(run: Found, there: Access, seen: Seen) -> RunView:
+    """A run whose client is gone: its pods may have gone on, and have ended since."""
+    assert run.view.site
+    try:
+        events = recalling.recall(there.store, run.view.run, seen.pods, run.view.site)
+    except HeadraceError:
+        return run.view
+    since, before = fold(events), fold(run.events)
+    steps = (_later(now, before.step(now.step), since.step(now.step)) for now in run.view.steps)
+    return replace(run.view, steps=tuple(steps))
+
+
+def _later(now: StepView, before: StepView | None, since: StepView | None) -> StepView:
+    """What the site knows of a step that was at work when the client went."""
+    if before is None or since is None or before.state is not State.RUNNING:
+        return now
+    state, reason = since.state, since.reason
+    return replace(before, state=state, reason=reason, error=since.error, seconds=since.seconds)
+
+
+def same_site(record: RunRecord, there: Access) -> bool:
+    """Whether a run of this machine took place on that site."""
+    site = site_of(record)
+    return (site.get("context"), site.get("namespace")) == (there.context, there.namespace)
+
+
+def site_of(record: RunRecord) -> Mapping[str, str]:
+    """Context and namespace of a run's site; nothing for one on this machine."""
+    starts = [one for one in read_events(record.folder) if one["type"] == "run_started"]
+    return (starts[-1].get("site") if starts else None) or {}
+
+
+def _on_site(home: Home, text: str, there: Access) -> tuple[str, Path | None]:
+    """The id of the run that is meant, and its folder if it was begun here."""
+    local = {one.run_id: one.folder for one in list_runs(home) if same_site(one, there)}
+    if text in local:
+        return text, local[text]
+    if there.problem and there.cluster is None:
+        raise there.problem
+    known = sorted({*recalling.runs_of(there.cluster, there.store), *local}, key=recalling.moment)
+    run = _chosen(text, known, there)
+    return run, local.get(run)
+
+
+def _chosen(text: str, known: Sequence[str], there: Access) -> str:
+    if text == "latest" and known:
+        return known[-1]
+    for matches in (
+        [one for one in known if one == text],
+        [one for one in known if one.startswith(text)],
+        [one for one in known if text in one],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            hint = f"say more of it: {', '.join(matches[-3:])}"
+            raise UsageError(f"{text!r} fits {len(matches)} runs.", hint=hint)
+    what = "There is no run there yet." if text == "latest" else f"There is no run {text!r}."
+    raise UsageError(
+        what, where=there.where, hint=did_you_mean(text, known[-_MOST_NAMED:]) or "headrace run"
+    )
+
+
+def _recalled(run: str, there: Access) -> Found:
+    seen = seeing.look(there.cluster, run) if there.cluster else Seen()
+    site = {"context": there.context, "namespace": there.namespace}
+    events = recalling.recall(there.store, run, seen.pods, site)
+    return Found(view=fold(events), events=events, folder=None, there=there, seen=seen)

@@ -1,0 +1,168 @@
+"""A run that was begun elsewhere, as far as its site remembers it: the store and the pods."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from headrace.cluster import labels
+from headrace.cluster.client import Cluster
+from headrace.core.states import State
+from headrace.data.store import Entry, Store
+from headrace.executing.pod import JOB_FILE, RESULT_FILE
+from headrace.running.seeing import PodSeen
+from headrace.sites.journal import Event
+
+_ATTEMPT = re.compile(rf"(?P<step>.+)/(?P<attempt>\d+)/(?P<file>{JOB_FILE}|{RESULT_FILE})")
+_NAMED = re.compile(r"(?P<pipeline>.+)-(?P<moment>\d{8}-\d{6})-[0-9a-f]{4}")
+LOST = "its pod went without a result"
+
+
+def runs_of(cluster: Cluster | None, store: Store | None) -> list[str]:
+    """The ids of the runs that a site remembers, oldest first.
+
+    Raises:
+        HeadraceError: Cluster or store do not answer.
+    """
+    found = set(store.folders(store.uri("runs"))) if store else set()
+    if cluster:
+        found |= {
+            str(pod["metadata"]["labels"][labels.RUN])
+            for pod in cluster.list("pods", f"{labels.selector(labels.MANAGED)},{labels.RUN}")
+        }
+    return sorted(found, key=moment)
+
+
+def pipeline_of(run: str) -> str:
+    """The pipeline that a run's id names."""
+    match = _NAMED.fullmatch(run)
+    return match["pipeline"] if match else run
+
+
+def recall(
+    store: Store | None, run: str, pods: Sequence[PodSeen], site: Mapping[str, str]
+) -> list[Event]:
+    """The run's journal as far as it can be put together again; empty if nothing is known.
+
+    Raises:
+        HeadraceError: The store does not answer.
+    """
+    files: dict[str, Entry] = {}
+    folder = ""
+    if store is not None:
+        folder = store.uri("runs", run, "steps")
+        files = store.listing(folder)
+
+    def read(path: str) -> dict[str, Any]:
+        content = store.read(f"{folder}/{path}") if store else None
+        found = json.loads(content or b"{}")
+        return found if isinstance(found, dict) else {}
+
+    attempts = list(_attempts(files, read))
+    return journal(run, attempts, pods, site) if attempts or pods else []
+
+
+def journal(
+    run: str,
+    attempts: Iterable[Mapping[str, Any]],
+    pods: Sequence[PodSeen],
+    site: Mapping[str, str],
+) -> list[Event]:
+    """Events as the run's own client would have written them. Pure.
+
+    Args:
+        run: The run's id.
+        attempts: `step`, `attempt`, `began`, `job` and `result` of each attempt in the store.
+        pods: What the cluster shows of it.
+        site: Its context and namespace.
+    """
+    active = {one.step for one in pods if one.active}
+    known = {one["step"] for one in attempts}
+    events: list[Event] = []
+    for one in sorted(attempts, key=lambda one: (one["began"], one["attempt"])):
+        events += _attempt_events(one, active=one["step"] in active)
+    for pod in pods:
+        if pod.role == "step" and pod.step not in known:
+            events.append(_started(pod.step, pod.started or 0.0, "", max(pod.attempt, 1), {}))
+    events.sort(key=lambda one: one["time"])
+    first = events[0]["time"] if events else min((p.started or 0.0 for p in pods), default=0.0)
+    start: Event = {
+        "type": "run_started", "time": first, "run": run, "pipeline": pipeline_of(run),
+        "site": dict(site), "pid": None, "plan": [], "steps_total": 0,
+    }  # fmt: skip
+    return [start, *events, *_end(events, first, active=bool(active))]
+
+
+def _attempts(files: Mapping[str, Entry], read: Any) -> Iterable[dict[str, Any]]:
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    for path, entry in files.items():
+        if match := _ATTEMPT.fullmatch(path):
+            which = (match["step"], int(match["attempt"]))
+            found.setdefault(which, {})[match["file"]] = entry.modified
+    for (step, attempt), moments in found.items():
+        folder = f"{step}/{attempt}"
+        yield {
+            "step": step, "attempt": attempt, "began": min(moments.values()),
+            "job": read(f"{folder}/{JOB_FILE}") if JOB_FILE in moments else {},
+            "result": read(f"{folder}/{RESULT_FILE}") if RESULT_FILE in moments else None,
+        }  # fmt: skip
+
+
+def _attempt_events(one: Mapping[str, Any], *, active: bool) -> list[Event]:
+    step, job, result = one["step"], one["job"], one["result"]
+    inputs = job.get("executor_input", {}).get("inputs", {})
+    engine = str(job.get("engine", ""))
+    began = _started(
+        step, one["began"], engine, one["attempt"], inputs.get("parameterValues") or {}
+    )
+    if result is None and active:
+        return [began]
+    found = result or {"state": State.CANCELLED, "reason": LOST}
+    ended = float(found.get("ended") or one["began"])
+    artifacts = {name: [made] for name, made in (found.get("artifacts") or {}).items()}
+    end: Event = {
+        "type": "step_finished", "time": ended, "step": step, "name": name_of(step),
+        "engine": engine, "state": found["state"], "attempt": one["attempt"],
+        "seconds": max(0.0, ended - one["began"]), "error": found.get("error"),
+        "reason": found.get("reason", ""), "parameters": began["parameters"],
+        "outputs": {"parameters": found.get("parameters") or {}, "artifacts": artifacts},
+    }  # fmt: skip
+    return [began, end]
+
+
+def _started(
+    step: str, moment: float, engine: str, attempt: int, parameters: Mapping[str, Any]
+) -> Event:
+    return {
+        "type": "step_started", "time": moment, "step": step, "name": name_of(step),
+        "engine": engine, "attempt": attempt, "parameters": dict(parameters), "log": "",
+    }  # fmt: skip
+
+
+def name_of(path: str) -> str:
+    """What people call the step at a path: `for-loop-2/0/train` is `train[0]`."""
+    *before, last = path.split("/")
+    return last + "".join(f"[{part}]" for part in before if part.isdigit())
+
+
+def _end(events: Sequence[Event], began: float, *, active: bool) -> list[Event]:
+    """How it ended, if that is certain: a failed step ends its run, whoever drives it."""
+    last = {one["step"]: one for one in events if one["type"] == "step_finished"}
+    failed = [one for one in last.values() if one["state"] == State.FAILED]
+    if active or not failed:
+        return []
+    moment = max(one["time"] for one in events)
+    return [
+        {
+            "type": "run_finished", "time": moment, "state": State.FAILED,
+            "seconds": moment - began, "error": failed[0]["error"], "outputs": {},
+        }
+    ]  # fmt: skip
+
+
+def moment(run: str) -> tuple[str, str]:
+    """Puts runs in the order in which they began, as far as their ids tell."""
+    match = _NAMED.fullmatch(run)
+    return (match["moment"] if match else "", run)

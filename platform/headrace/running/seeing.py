@@ -1,0 +1,326 @@
+"""What a cluster shows of a run while its objects are there: pods, Ray clusters, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from headrace.cluster import diagnosis, errors, labels
+from headrace.cluster.client import Cluster, Manifest
+from headrace.core import nodes
+
+KFP_RUN = "pipeline/runid"
+"""The label by which Kubeflow Pipelines marks the pods of a run."""
+KFP_NODE = "workflows.argoproj.io/node-name"
+SPARK_NUMBER = "spark-exec-id"
+OVER = ("Succeeded", "Failed")
+_ROLES = {"step": 0, "ray-head": 1, "ray-worker": 2, "spark-executor": 3}
+_RAY_KIND = "ray.io/node-type"
+_RAY_OWNER = "ray.io/cluster"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodSeen:
+    """One pod of a run."""
+
+    name: str
+    """Its name."""
+    role: str
+    """`step`, `spark-executor`, `ray-head`, `ray-worker`; or whatever its label says."""
+    number: str
+    """Which of several alike it is, such as Spark's number of an executor; empty for others."""
+    step: str
+    """The path of its step."""
+    attempt: int
+    """Which attempt at the step it belongs to; 0 if it does not say."""
+    phase: str
+    """Kubernetes' phase, or `Terminating`."""
+    node: str
+    """The node that it is on; empty before it has one."""
+    restarts: int
+    """How often its containers were started again."""
+    started: float | None
+    """When it was accepted by its node, in Unix seconds."""
+    cpu: str
+    """Cores that it asks for, in Kubernetes' notation."""
+    memory: str
+    """Memory that it asks for."""
+    reason: str
+    """Why it waits or how it went wrong, in one sentence; empty if there is nothing to say."""
+    remedy: str
+    """What to do about it."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it has not ended."""
+        return self.phase not in OVER
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaySeen:
+    """One Ray cluster of a run, or a RayJob that has none yet."""
+
+    name: str
+    """Its name."""
+    step: str
+    """The path of its step."""
+    state: str
+    """What KubeRay says of it."""
+    ready: int
+    """Workers that are ready."""
+    wanted: int
+    """Workers that there are to be."""
+    reason: str
+    """What is wrong, if KubeRay says so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warned:
+    """A warning of Kubernetes about something of a run."""
+
+    time: float
+    """When it came last, in Unix seconds."""
+    about: str
+    """`KIND/NAME` of what it is about."""
+    reason: str
+    """Kubernetes' word for it."""
+    text: str
+    """The message."""
+    count: int
+    """How often it came."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """Everything that a cluster shows of a run."""
+
+    pods: tuple[PodSeen, ...] = ()
+    """In the order of their steps and roles."""
+    ray: tuple[RaySeen, ...] = ()
+    """Its Ray clusters."""
+    warnings: tuple[Warned, ...] = ()
+    """Newest last."""
+    manifests: tuple[Manifest, ...] = ()
+    """The pods as the cluster has them."""
+    events: tuple[Manifest, ...] = ()
+    """Every event about them, warnings or not."""
+
+    @property
+    def active(self) -> bool:
+        """Whether anything of the run is at work or waits to be."""
+        return any(one.active for one in self.pods)
+
+
+def look(cluster: Cluster, run: str, *, kfp_run: str = "") -> Seen:
+    """What is there of a run now.
+
+    Args:
+        cluster: Where.
+        run: The run's id.
+        kfp_run: Kubeflow Pipelines' id of it, if it drives the run.
+
+    Raises:
+        ClusterProblem: The cluster does not answer, or its pods may not be read.
+    """
+    pods = pods_of(cluster, run, kfp_run)
+    ray = [
+        one
+        for kind in ("rayclusters", "rayjobs")
+        for marks in selectors(run, kfp_run)
+        for one in _list(cluster, kind, marks)
+    ]
+    about = {one["metadata"]["name"] for one in [*pods, *ray, *_jobs(cluster, run)]}
+    events = [one for one in _list(cluster, "events", "") if _subject(one)["name"] in about]
+    return see(pods, ray, events)
+
+
+def pods_of(cluster: Cluster, run: str, kfp_run: str = "") -> list[Manifest]:
+    """The run's pods, whoever made them."""
+    found = [one for marks in selectors(run, kfp_run) for one in cluster.list("pods", marks)]
+    return list({one["metadata"]["uid"]: one for one in found}.values())
+
+
+def selectors(run: str, kfp_run: str = "") -> list[str]:
+    """Label selectors that together choose everything of a run."""
+    ours = [labels.selector({**labels.MANAGED, labels.RUN: labels.value(run)})]
+    if kfp_run:
+        # What a step makes there carries the id that it knows, which is Kubeflow's own.
+        ours.append(labels.selector({**labels.MANAGED, labels.RUN: labels.value(kfp_run)}))
+        ours.append(labels.selector({KFP_RUN: kfp_run}))
+    return ours
+
+
+def see(pods: Sequence[Manifest], ray: Sequence[Manifest], events: Sequence[Manifest]) -> Seen:
+    """What manifests and events say. Pure."""
+    by_name: dict[str, list[Manifest]] = {}
+    for one in events:
+        by_name.setdefault(_subject(one)["name"], []).append(one)
+    seen = [pod_seen(one, by_name.get(one["metadata"]["name"], ())) for one in pods]
+    return Seen(
+        pods=tuple(sorted(seen, key=_place)),
+        ray=tuple(_ray(ray)),
+        warnings=tuple(sorted(_warnings(events), key=lambda one: one.time)),
+        manifests=tuple(pods),
+        events=tuple(events),
+    )
+
+
+def pod_seen(pod: Manifest, events: Iterable[Manifest] = ()) -> PodSeen:
+    """One pod, with what is wrong with it. Pure."""
+    meta, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
+    problem = diagnosis.of_pod(pod, list(events))
+    leaving = "deletionTimestamp" in meta and status.get("phase") not in OVER
+    statuses = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    return PodSeen(
+        name=meta["name"],
+        role=role_of(pod),
+        number=number_of(pod),
+        step=step_of(pod),
+        attempt=int(_marks(pod).get(labels.ATTEMPT) or 0),
+        phase="Terminating" if leaving else str(status.get("phase", "")),
+        node=str(spec.get("nodeName") or ""),
+        restarts=sum(int(one.get("restartCount", 0)) for one in statuses),
+        started=unix(status.get("startTime")),
+        cpu=_asked(spec, "cpu"),
+        memory=_asked(spec, "memory"),
+        reason=problem.text if problem else "",
+        remedy=problem.remedy if problem else "",
+    )
+
+
+def role_of(pod: Manifest) -> str:
+    """What a pod is to its step."""
+    marks = _marks(pod)
+    if role := marks.get(labels.ROLE):
+        return role
+    if kind := marks.get(_RAY_KIND):
+        return f"ray-{kind}"
+    return "spark-executor" if SPARK_NUMBER in marks else "step"
+
+
+def number_of(pod: Manifest) -> str:
+    """Which of several alike a pod is."""
+    marks = _marks(pod)
+    if SPARK_NUMBER in marks:
+        return marks[SPARK_NUMBER]
+    name = str(pod["metadata"]["name"])
+    return name.rpartition("-")[2] if role_of(pod) == "ray-worker" else ""
+
+
+def step_of(pod: Manifest) -> str:
+    """The path of a pod's step, as far as the pod says it."""
+    notes = pod["metadata"].get("annotations") or {}
+    if path := notes.get(labels.STEP_PATH):
+        return str(path)
+    if node := notes.get(KFP_NODE):
+        return nodes.of_pod(str(node)).path
+    return _marks(pod).get(labels.STEP, "")
+
+
+def belongs(pod_step: str, step: str) -> bool:
+    """Whether what a pod says of its step means this one."""
+    return pod_step in (step, labels.value(step))
+
+
+def unix(stamp: str | None) -> float | None:
+    """Unix seconds of a time of Kubernetes'."""
+    return datetime.fromisoformat(stamp).timestamp() if stamp else None
+
+
+def event_time(event: Manifest) -> float:
+    """When an event came last, in Unix seconds."""
+    series = event.get("series") or {}
+    stamps = (
+        event.get("lastTimestamp"), series.get("lastObservedTime"), event.get("eventTime"),
+        event.get("firstTimestamp"), event["metadata"].get("creationTimestamp"),
+    )  # fmt: skip
+    return next((found for one in stamps if (found := unix(one)) is not None), 0.0)
+
+
+def _list(cluster: Cluster, kind: str, marks: str) -> list[Manifest]:
+    """Objects of a kind that the cluster need not know, nor let everybody see."""
+    with suppress(errors.NotThere, errors.Forbidden):
+        return cluster.list(kind, marks)
+    return []
+
+
+def _jobs(cluster: Cluster, run: str) -> list[Manifest]:
+    return _list(cluster, "jobs", selectors(run)[0])
+
+
+def _subject(event: Manifest) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = event.get("involvedObject") or {}
+    return {"name": "", "kind": "", **found}
+
+
+def _marks(thing: Manifest) -> dict[str, str]:
+    return thing["metadata"].get("labels") or {}
+
+
+def _place(pod: PodSeen) -> tuple[float, str, int, int, str]:
+    number = int(pod.number) if pod.number.isdigit() else 0
+    return (pod.attempt, pod.step, _ROLES.get(pod.role, 9), number, pod.name)
+
+
+def _asked(spec: Mapping[str, Any], what: str) -> str:
+    """What the pod's first container asks for: the others are much smaller, or come before."""
+    for one in spec.get("containers", [])[:1]:
+        resources = one.get("resources") or {}
+        asked = (resources.get("requests") or {}).get(what)
+        return str(asked or (resources.get("limits") or {}).get(what) or "")
+    return ""
+
+
+def _ray(found: Iterable[Manifest]) -> Iterable[RaySeen]:
+    """Clusters, and the jobs that have none."""
+    clusters = {one["metadata"]["name"]: one for one in found if one["kind"] == "RayCluster"}
+    jobs = [one for one in found if one["kind"] == "RayJob"]
+    told: set[str] = set()
+    for job in jobs:
+        status = job.get("status") or {}
+        name = str(status.get("rayClusterName", ""))
+        told.add(name)
+        state = str(status.get("jobStatus") or status.get("jobDeploymentStatus") or "new")
+        reason = ": ".join(str(status[key]) for key in ("reason", "message") if status.get(key))
+        yield _ray_seen(job, clusters.get(name), state, reason)
+    for name, cluster in clusters.items():
+        if name not in told:
+            status = cluster.get("status") or {}
+            yield _ray_seen(
+                cluster, cluster, str(status.get("state") or "new"), str(status.get("reason", ""))
+            )
+
+
+def _ray_seen(thing: Manifest, cluster: Manifest | None, state: str, reason: str) -> RaySeen:
+    status = (cluster or {}).get("status") or {}
+    return RaySeen(
+        name=thing["metadata"]["name"],
+        step=step_of(thing),
+        state=state.lower(),
+        ready=int(status.get("readyWorkerReplicas", 0)),
+        wanted=int(status.get("desiredWorkerReplicas", 0)),
+        reason=reason,
+    )
+
+
+def _warnings(events: Iterable[Manifest]) -> Iterable[Warned]:
+    latest: dict[tuple[str, str, str], Warned] = {}
+    for one in events:
+        if one.get("type") != "Warning":
+            continue
+        about = _subject(one)
+        series = one.get("series") or {}
+        warned = Warned(
+            time=event_time(one),
+            about=f"{about['kind'].lower()}/{about['name']}",
+            reason=str(one.get("reason", "")),
+            text=str(one.get("message", "")).strip(),
+            count=int(series.get("count") or one.get("count") or 1),
+        )
+        key = (warned.about, warned.reason, warned.text)
+        if key not in latest or latest[key].time < warned.time:
+            latest[key] = warned
+    return latest.values()

@@ -1,0 +1,242 @@
+"""A site of our own on the cluster of the current context, made for these tests and removed after.
+
+Images come from the values file that HEADRACE_IMAGES names, or are built where a testbed stands
+beside the checkout; an image that is there already is not built again. The store is the one that
+AWS_ENDPOINT_URL names; HEADRACE_TEST_S3 says how pods reach it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.cluster.client import Cluster, connect, current_context
+from headrace.cluster.errors import ClusterProblem
+from headrace.cluster.forwarding import forward
+from headrace.data.store import Store, store_of
+from headrace.sites.cluster import Site, discover
+
+ROOT = Path(__file__).parents[2]
+TESTBED = ROOT.parent / "shared/testbed/testbed"
+RELEASE = "headrace"
+# Said before the tests' own environment is cleaned.
+IMAGES = os.environ.get("HEADRACE_IMAGES", "")
+S3_FOR_PODS = os.environ.get("HEADRACE_TEST_S3", "http://s3.testbed:9000")
+OF_THE_CHART = ("Helm",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteUnderTest:
+    """An installed site."""
+
+    context: str
+    """The kubeconfig's context."""
+    namespace: str
+    """The site's namespace, of this test session alone."""
+    kubeconfig: str
+    """The kubeconfig's path."""
+    cluster: Cluster = field(repr=False)
+    """The cluster, in the namespace."""
+    site: Site
+    """What its ConfigMap says."""
+    store: Store
+    """Its store, as this machine reaches it."""
+    mlflow: str
+    """MLflow's URL, as this machine reaches it."""
+    values: Path
+    """The images' names and versions, as the chart takes them."""
+    baseline: frozenset[str] = frozenset()
+    """What was there when the site was ready."""
+
+    def objects(self, selector: str = "") -> list[str]:
+        """Every object in the namespace that has a name of its own, as `KIND/NAME`.
+
+        What is about to go counts until it is gone.
+        """
+        return everything(self.cluster, selector)
+
+    def of_run(self, run: str) -> list[str]:
+        """The objects that carry a run's label."""
+        return self.objects(f"headrace.dev/run={run}")
+
+    def left_over(self) -> list[str]:
+        """What is there beyond the chart's own objects and what was there before."""
+        return [one for one in self.objects() if one not in self.baseline]
+
+
+@pytest.fixture(scope="session")
+def kubernetes() -> Cluster:
+    """The cluster of the current context; without one, the test is skipped."""
+    try:
+        found = connect(current_context())
+        found.ask("/version")
+    except Exception as error:
+        pytest.skip(f"no cluster: {getattr(error, 'what', error)}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def helm() -> str:
+    """Helm's path."""
+    found = shutil.which("helm")
+    if found is None:
+        pytest.skip("helm is not on the PATH")
+    return found
+
+
+@pytest.fixture(scope="session")
+def images(kubernetes: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A values file with images that the cluster can pull."""
+    if IMAGES:
+        return Path(IMAGES).resolve()
+    if not TESTBED.exists():
+        pytest.skip("no images: build them with images/build.py --values FILE and set "
+                    "HEADRACE_IMAGES=FILE")  # fmt: skip
+    return built_images(tmp_path_factory.mktemp("images") / "values.yaml")
+
+
+def built_images(values: Path) -> Path:
+    """Build for the testbed's registry what it lacks, which the very first time takes long."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "images/build.py"), "--tool", "buildah",
+         "--registry", "10.89.0.1:5000", "--insecure", "--push", "--uncompressed",
+         "--build-flags=--network=host", "--pull-prefix", "registry.testbed",
+         "--values", str(values)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        pytest.fail(f"images/build.py failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    return values
+
+
+@pytest.fixture(scope="session")
+def s3() -> Any:
+    """A client of the store; without a store, the test is skipped."""
+    if not os.environ.get("AWS_ENDPOINT_URL"):
+        pytest.skip("no store: set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY")
+    import boto3
+    from botocore.config import Config
+
+    path_style = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2})
+    client = boto3.client("s3", config=path_style)
+    try:
+        client.list_buckets()
+    except Exception as error:
+        pytest.skip(f"no store: {error}")
+    return client
+
+
+@pytest.fixture(scope="session")
+def site(kubernetes: Cluster, helm: str, images: Path, s3: Any) -> Iterator[SiteUnderTest]:
+    """A site that is ready: chart installed, MLflow answering, bucket empty."""
+    name = f"headrace-e2e-{os.getpid()}"
+    with ExitStack() as undo:
+        undo.enter_context(bucket(s3, name))
+        cluster = undo.enter_context(namespace(kubernetes, name))
+        install(helm, cluster, images, store_values(f"s3://{name}/site"))
+        found = discover(cluster)
+        address = undo.enter_context(forward(cluster, "headrace-mlflow", 5000))
+        ready = SiteUnderTest(
+            context=cluster.context, namespace=name, kubeconfig=os.environ.get("KUBECONFIG", ""),
+            cluster=cluster, site=found, store=store_of(found.store, outside=True),
+            mlflow=f"http://{address}", values=images,
+        )  # fmt: skip
+        yield replace(ready, baseline=frozenset(ready.objects()))
+
+
+@contextmanager
+def bucket(s3: Any, name: str) -> Iterator[str]:
+    """A bucket, empty at first and gone at the end with all that is in it."""
+    s3.create_bucket(Bucket=name)
+    try:
+        yield name
+    finally:
+        empty(s3, name)
+        s3.delete_bucket(Bucket=name)
+
+
+def empty(s3: Any, name: str) -> None:
+    """Delete everything in a bucket."""
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):
+        for one in page.get("Contents", []):
+            s3.delete_object(Bucket=name, Key=one["Key"])
+
+
+@contextmanager
+def namespace(kubernetes: Cluster, name: str) -> Iterator[Cluster]:
+    """A namespace, gone at the end with all that is in it."""
+    kubernetes.ask(
+        "/api/v1/namespaces", method="POST",
+        body={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+    )  # fmt: skip
+    try:
+        yield replace(kubernetes, namespace=name)
+    finally:
+        kubernetes.ask(f"/api/v1/namespaces/{name}", method="DELETE")
+
+
+def store_values(url: str) -> dict[str, Any]:
+    """The chart's values for the store of the tests."""
+    return {
+        "store": {
+            "url": url,
+            "endpoint": S3_FOR_PODS,
+            "clientEndpoint": os.environ["AWS_ENDPOINT_URL"],
+            "accessKeyId": os.environ["AWS_ACCESS_KEY_ID"],
+            "secretAccessKey": os.environ["AWS_SECRET_ACCESS_KEY"],
+        }
+    }
+
+
+def install(helm: str, cluster: Cluster, images: Path, values: dict[str, Any]) -> None:
+    """Install the chart and wait until MLflow is ready."""
+    done = subprocess.run(
+        [helm, "install", RELEASE, str(ROOT / "helm/headrace"), "--kube-context", cluster.context,
+         "--namespace", cluster.namespace, "--values", str(images), "--values", "-",
+         "--wait", "--timeout", "5m"],
+        input=json.dumps(values), capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        pods = cluster.list("pods")
+        told = [f"{one['metadata']['name']}: {json.dumps(one.get('status'))}" for one in pods]
+        told += [str(one.get("message")) for one in cluster.list("events")]
+        pytest.fail("\n".join([f"helm install failed: {done.stderr}", *told]))
+
+
+def everything(cluster: Cluster, selector: str = "") -> list[str]:
+    """All objects of a namespace, of whatever kind; without events, leases and what is derived."""
+    found = []
+    for base, kind in kinds_of(cluster):
+        path = f"{base}/namespaces/{cluster.namespace}/{kind}"
+        asked = f"{path}?labelSelector={selector}" if selector else path
+        with suppress(ClusterProblem):
+            for one in cluster.ask(asked).get("items") or []:
+                labels = one["metadata"].get("labels") or {}
+                if labels.get("app.kubernetes.io/managed-by") not in OF_THE_CHART:
+                    found.append(f"{kind}/{one['metadata']['name']}")
+    return sorted(found)
+
+
+def kinds_of(cluster: Cluster) -> list[tuple[str, str]]:
+    """The kinds that live in namespaces and can be listed, each with its group's path."""
+    groups = [one["preferredVersion"]["groupVersion"] for one in cluster.ask("/apis")["groups"]]
+    found = []
+    for base in ("/api/v1", *(f"/apis/{one}" for one in groups)):
+        with suppress(ClusterProblem):
+            found += [
+                (base, one["name"])
+                for one in cluster.ask(base)["resources"]
+                if one["namespaced"] and {"list", "delete"} <= set(one["verbs"])
+                and one["name"] not in ("events", "leases")
+            ]  # fmt: skip
+    return found

@@ -1,0 +1,25 @@
+"""The installed chart: MLflow can be used from outside and inside, and nothing is left over."""
+
+import pytest
+
+pytestmark = pytest.mark.cluster
+
+
+def test_it_says_what_it_is(site):
+    assert site.site.store.url == f"s3://{site.namespace}/site"
+    assert site.site.store.secret == "headrace-store"
+    assert site.site.mlflow.url == f"http://headrace-mlflow.{site.namespace}.svc:5000"
+    assert site.left_over() == []
+
+
+def test_an_object_is_found_by_its_run_until_it_is_gone(site):
+    pod = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "something", "labels": {"headrace.dev/run": "one"}},
+    }
+    site.cluster.create(pod)
+    assert site.of_run("one") == ["configmaps/something"]
+    assert site.left_over() == ["configmaps/something"]
+    site.cluster.delete("configmaps", "something")
+    assert site.of_run("one") == site.left_over() == []

@@ -1,0 +1,372 @@
+"""Pipelines on a real Kubeflow Pipelines server: control flow, caches, failures, cancelling.
+
+HEADRACE_TEST_KFP names the context and the namespace, as CONTEXT/NAMESPACE, of a site where KFP
+runs its pods and whose `kfp` says where its API is. There is no KFP to install for a test, so
+without it these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.cluster.client import connect
+from headrace.cluster.forwarding import reach
+from headrace.compiling.pipeline import Compiled, compile_pipeline, find_pipeline
+from headrace.compiling.placing import for_site
+from headrace.core.states import State
+from headrace.data.store import Store, store_of
+from headrace.executing import code, surroundings
+from headrace.running import kubeflow
+from headrace.sites.cluster import Site, discover
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+
+# Said before the tests' own environment is cleaned.
+WHERE = os.environ.get("HEADRACE_TEST_KFP", "")
+
+WORDS = """
+def shout(text):
+    return text.upper()
+"""
+STEPS = """
+import os
+import time
+
+from kfp.dsl import Dataset, Input, Markdown, Metrics, Output, PipelineTaskFinalStatus
+
+import headrace as hr
+from words import shout
+
+
+@hr.step
+def rows(n: int, table: Output[Dataset]) -> int:
+    table.metadata.update(rows=n, names=["a"], shape={"wide": 1})
+    with open(table.path, "w") as out:
+        out.write(shout("row\\n") * n)
+    return n
+
+
+@hr.step(retries=2)
+def shaky(text: str) -> str:
+    print("here is", text)
+    if int(os.environ["KFP_RETRY_INDEX"]) < 1:
+        raise ValueError(f"no {text} at first")
+    return text
+
+
+@hr.step
+def score(
+    table: Input[Dataset], factor: int, metrics: Output[Metrics], page: Output[Markdown]
+) -> float:
+    lines = open(table.path).read().splitlines()
+    assert lines == ["ROW"] * table.metadata["rows"], lines
+    metrics.log_metric("score", len(lines) * factor)
+    with open(page.path, "w") as out:
+        out.write(f"# {len(lines)} lines")
+    return len(lines) * factor
+
+
+@hr.step
+def best(scores: list) -> float:
+    return max(scores)
+
+
+@hr.step
+def say(text: str) -> str:
+    return text
+
+
+@hr.step(cache=False)
+def tidy(status: PipelineTaskFinalStatus):
+    print("it", status.state)
+
+
+@hr.step
+def breaks(text: str) -> str:
+    print("before it breaks")
+    raise KeyError(shout(text))
+
+
+@hr.step(cache=False)
+def waits(seconds: int) -> int:
+    time.sleep(seconds)
+    return seconds
+"""
+PIPELINE = """
+from kfp import dsl
+
+import steps
+
+
+@dsl.pipeline(name="everything")
+def everything(n: int = 3, factors: list[int] = [1, 2]) -> float:
+    with dsl.ExitHandler(steps.tidy()):
+        steps.shaky(text="luck")
+    table = steps.rows(n=n)
+    with dsl.ParallelFor(factors, name="by factor") as factor:
+        scored = steps.score(table=table.outputs["table"], factor=factor)
+    top = steps.best(scores=dsl.Collected(scored.outputs["Output"]))
+    with dsl.If(top.output > 5.0):
+        steps.say(text="much").set_display_name("say much")
+    with dsl.Else():
+        steps.say(text="little").set_display_name("say little")
+    return top.output
+"""
+BROKEN = """
+from kfp import dsl
+
+import steps
+
+
+@dsl.pipeline(name="broken")
+def broken():
+    with dsl.ExitHandler(steps.tidy()):
+        steps.say(text=steps.breaks(text="it").output)
+"""
+SLOW = """
+from kfp import dsl
+
+import steps
+
+
+@dsl.pipeline(name="slow")
+def slow(seconds: int = 600):
+    steps.say(text=f"{steps.waits(seconds=seconds).output}")
+"""
+
+
+@dataclass(kw_only=True)
+class Followed:
+    """A run, as its events tell it."""
+
+    run_id: str
+    """KFP's id of it."""
+    folder: Path
+    """Where its logs are."""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """All of its events."""
+
+    @property
+    def end(self) -> dict[str, Any]:
+        return self.events[-1]
+
+    def finished(self) -> dict[str, dict[str, Any]]:
+        """The events of the steps' ends, by the steps' names."""
+        return {one["name"]: one for one in self.events if one["type"] == "step_finished"}
+
+    def states(self) -> dict[str, State]:
+        return {name: one["state"] for name, one in self.finished().items()}
+
+    def texts(self, kind: str) -> list[tuple[str, str]]:
+        return [(one["step"], one["text"]) for one in self.events if one["type"] == kind]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The site and its KFP."""
+
+    site: Site
+    store: Store
+    server: kubeflow.Server
+
+    def begin(self, compiled: Compiled, **arguments: Any) -> str:
+        self.store.write(code.uri_of(self.store, compiled.code.digest), compiled.code.zipped())
+        return kubeflow.submit(
+            for_site(compiled, self.site.images), arguments, self.server,
+            run_name=f"{compiled.name} of {Path(__file__).stem}", experiment="headrace-e2e",
+            pipeline_root=self.store.uri("artifacts"),
+        )  # fmt: skip
+
+    def follow(self, run_id: str, folder: Path, **options: Any) -> Followed:
+        run = Followed(run_id=run_id, folder=folder)
+        kubeflow.follow(run_id, self.server, run.events.append, folder=folder, **options)
+        return run
+
+    def run(self, compiled: Compiled, folder: Path, **arguments: Any) -> Followed:
+        return self.follow(self.begin(compiled, **arguments), folder)
+
+
+@pytest.fixture(scope="module")
+def place():
+    if not WHERE:
+        pytest.skip("no KFP: HEADRACE_TEST_KFP=CONTEXT/NAMESPACE names a site that has one")
+    context, _, namespace = WHERE.partition("/")
+    cluster = connect(context, namespace)
+    site = discover(cluster)
+    if not site.kfp.url:
+        pytest.skip(f"the site {WHERE} does not say where its KFP is")
+    credentials = surroundings.secret_values(cluster, site.store.secret)
+    with reach(cluster, site.kfp.url, site.kfp.client_url) as url:
+        yield Place(
+            site=site,
+            store=store_of(site.store, outside=True, credentials=credentials),
+            server=kubeflow.connect(url, namespace, patience=60),
+        )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The project's folder; each use of it compiles in a process of its own."""
+    folder = tmp_path_factory.mktemp("project")
+    files = {
+        "words.py": WORDS, "steps.py": STEPS, "pipeline.py": PIPELINE, "broken.py": BROKEN,
+        "slow.py": SLOW,
+    }  # fmt: skip
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def compiled(file: Path) -> Compiled:
+    """Compile as the command line does: this process has imported an earlier version maybe."""
+    for name in ("steps", "words", file.stem):
+        sys.modules.pop(name, None)
+    return compile_pipeline(find_pipeline(str(file)))
+
+
+@pytest.fixture(scope="module")
+def first(place, project, tmp_path_factory):
+    n = 3 + int(time.time()) % 10_000  # nothing that an earlier session has cached
+    folder = tmp_path_factory.mktemp("first")
+    return n, place.run(compiled(project / "pipeline.py"), folder, n=n, factors=[1, 2])
+
+
+def test_every_step_is_told_of(first):
+    n, run = first
+    assert run.states() == {
+        "shaky": State.SUCCEEDED,
+        "tidy": State.SUCCEEDED,
+        "rows": State.SUCCEEDED,
+        "score[0]": State.SUCCEEDED,
+        "score[1]": State.SUCCEEDED,
+        "best": State.SUCCEEDED,
+        "say much": State.SUCCEEDED,
+        "say little": State.SKIPPED,
+    }
+    assert (run.end["state"], run.end["outputs"]) == (State.SUCCEEDED, {"Output": 2.0 * n})
+
+
+def test_artifacts_come_with_type_place_and_metadata(first, place):
+    n, run = first
+    made = run.finished()["rows"]["outputs"]
+    (table,) = made["artifacts"]["table"]
+    assert made["parameters"] == {"Output": n}
+    assert (table["type"], table["metadata"]) == (
+        "system.Dataset", {"rows": n, "names": ["a"], "shape": {"wide": 1}},
+    )  # fmt: skip
+    assert place.store.read(table["uri"]) == b"ROW\n" * n
+    taken = run.finished()["score[0]"]["inputs"]["table"][0]
+    assert {**taken, "digest": None} == {**table, "digest": None}
+
+
+def test_metrics_are_the_steps_figures(first):
+    n, run = first
+    scored = run.finished()["score[1]"]
+    assert (scored["metrics"], scored["parameters"]) == ({"score": 2.0 * n}, {"factor": 2})
+    assert scored["step"] == "for-loop-1/1/score"
+
+
+def test_a_page_lies_where_its_event_says(first, place):
+    n, run = first
+    (page,) = run.finished()["score[0]"]["outputs"]["artifacts"]["page"]
+    assert place.store.read(page["uri"]) == f"# {n} lines".encode()
+
+
+def test_a_retry_is_told_with_its_reason(first):
+    _, run = first
+    starts = [
+        (one["attempt"], one["log"])
+        for one in run.events
+        if one["type"] == "step_started" and one["name"] == "shaky"
+    ]
+    assert starts == [
+        (1, "logs/exit-handler-1/shaky.log"),
+        (2, "logs/exit-handler-1/shaky.attempt-2.log"),
+    ]
+    notes = dict(run.texts("step_note"))
+    assert notes["exit-handler-1/shaky"].startswith("attempt 1 of 3 failed: ValueError: no luck")
+    assert "here is luck" in (run.folder / starts[0][1]).read_text().splitlines()
+
+
+def test_the_same_again_is_reused_with_its_outputs(first, place, project, tmp_path):
+    n, run = first
+    again = place.run(compiled(project / "pipeline.py"), tmp_path, n=n, factors=[1, 2])
+    reused = {name for name, state in again.states().items() if state is State.REUSED}
+    assert reused == {"shaky", "rows", "score[0]", "score[1]", "best", "say much"}
+    assert again.states()["tidy"] is State.SUCCEEDED
+    for name in reused:
+        before, now = run.finished()[name], again.finished()[name]
+        assert now["reused_from"] == run.run_id
+        assert (now["outputs"], now["metrics"]) == (before["outputs"], before["metrics"])
+        assert now["parameters"] == before["parameters"]
+    assert again.end["outputs"] == run.end["outputs"]
+
+
+def test_an_edit_runs_what_it_concerns(first, place, project, tmp_path):
+    """`rows` uses the helper that is edited, `score` reads its table; `shaky` does neither."""
+    n, _ = first
+    (project / "words.py").write_text(WORDS.replace("text.upper()", "str(text).upper()"))
+    try:
+        edited = place.run(compiled(project / "pipeline.py"), tmp_path, n=n, factors=[1, 2])
+    finally:
+        (project / "words.py").write_text(WORDS)
+    assert edited.states()["rows"] is State.SUCCEEDED
+    assert edited.states()["score[0]"] is State.SUCCEEDED
+    assert edited.states()["shaky"] is State.REUSED
+
+
+def test_a_failure_is_told_with_its_reason_and_its_pod(place, project, tmp_path):
+    run = place.run(compiled(project / "broken.py"), tmp_path)
+    assert run.states() == {
+        "breaks": State.FAILED, "say": State.SKIPPED, "tidy": State.SUCCEEDED,
+    }  # fmt: skip
+    error = run.finished()["breaks"]["error"]
+    assert error["what"] == "KeyError: 'IT'"
+    assert error["where"][0].startswith(f"namespace {place.server.namespace}, pod broken-")
+    assert 'steps.py", line' in error["traceback"]
+    assert "raise KeyError(shout(text))" in error["traceback"]
+    assert "before it breaks" in (tmp_path / "logs/exit-handler-1/breaks.log").read_text()
+    assert (run.end["state"], run.end["error"]) == (State.FAILED, error)
+
+
+def test_a_run_is_cancelled_and_followed_again_by_another_client(place, project, tmp_path):
+    """The first client dies while a step works; a second one goes on from what was told."""
+    run_id = place.begin(compiled(project / "slow.py"), seconds=600)
+    known = told_until_it_works(place, run_id, tmp_path)
+    interrupted = threading.Event()
+    interrupted.set()
+    rest = place.follow(run_id, tmp_path, known=known, interrupted=interrupted)
+    assert [(one["type"], one.get("name"), one.get("state")) for one in rest.events] == [
+        ("step_finished", "waits", State.CANCELLED),
+        ("run_finished", None, State.CANCELLED),
+    ]
+
+
+def told_until_it_works(place: Place, run_id: str, folder: Path) -> list[dict[str, Any]]:
+    """The events that a client tells before it is killed, once its first step has started."""
+    program = (
+        "import json, sys\n"
+        "from headrace.running import kubeflow\n"
+        "server = kubeflow.connect(sys.argv[1], sys.argv[2])\n"
+        "tell = lambda event: print(json.dumps(event), flush=True)\n"
+        "kubeflow.follow(sys.argv[3], server, tell)\n"
+    )
+    client = subprocess.Popen(
+        [sys.executable, "-c", program, place.server.url, place.server.namespace, run_id],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    known = [json.loads(client.stdout.readline())]
+    client.kill()
+    client.wait()
+    assert [(one["type"], one["name"]) for one in known] == [("step_started", "waits")]
+    return known
