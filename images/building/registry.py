@@ -20,6 +20,10 @@ from typing import Any
 
 from building.failures import BuildProblem
 
+DOCKER_HUB = {
+    "docker.io": ("registry-1.docker.io", "https://index.docker.io/v1/"),
+}
+"""A registry whose API and whose login go by other names than its images do."""
 MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
@@ -39,8 +43,15 @@ class Registry:
 
     @property
     def host(self) -> str:
-        """The part before the first slash."""
-        return self.prefix.partition("/")[0]
+        """Where its API is: the part before the first slash."""
+        name = self.prefix.partition("/")[0]
+        return DOCKER_HUB.get(name, (name, name))[0]
+
+    @property
+    def login_name(self) -> str:
+        """What tools file its login under."""
+        name = self.prefix.partition("/")[0]
+        return DOCKER_HUB.get(name, (name, name))[1]
 
     def pushed_bytes(self, repository: str, tag: str) -> int | None:
         """The size of an image's layers as the registry holds them; None if it has no such image.
@@ -62,7 +73,7 @@ class Registry:
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
-            hint = f"log in with the tool: docker login {self.host}" if error.code < 500 else ""
+            hint = f"log in with the tool: docker login {self.prefix.partition('/')[0]}" if error.code < 500 else ""
             raise BuildProblem(f"{url}: {error}", hint=hint) from None
         except OSError as error:
             hint = "" if self.insecure else "--insecure, if the registry speaks plain HTTP"
@@ -80,7 +91,7 @@ class Registry:
         return _read(url, {**headers, "Authorization": self._authorization(challenge)})
 
     def _authorization(self, challenge: str) -> str:
-        known = login(self.host)
+        known = login(self.login_name)
         if not challenge.lower().startswith("bearer"):
             return f"Basic {known}"
         asked = dict(re.findall(r'(\w+)="([^"]*)"', challenge))

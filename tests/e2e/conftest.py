@@ -109,7 +109,7 @@ def built_images(values: Path) -> Path:
     """Build for the testbed's registry what it lacks, which the very first time takes long."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "images/build.py"), "--tool", "buildah",
-         "--registry", "10.89.0.1:5000", "--insecure", "--push", "--uncompressed",
+         "--registry", "10.89.0.1:5000", "--insecure", "--push",
          "--build-flags=--network=host", "--pull-prefix", "registry.testbed",
          "--values", str(values)],
         cwd=ROOT, capture_output=True, text=True,

@@ -109,15 +109,15 @@ import steps
 
 
 @dsl.pipeline(name="everything")
-def everything(n: int = 3, factors: list[int] = [1, 2]) -> float:
+def everything(word: str, n: int = 3, factors: list[int] = [1, 2]) -> float:
     with dsl.ExitHandler(steps.tidy()):
-        steps.shaky(text="luck")
+        steps.shaky(text=word)
     table = steps.rows(n=n)
     with dsl.ParallelFor(factors, name="by factor") as factor:
         scored = steps.score(table=table.outputs["table"], factor=factor)
     top = steps.best(scores=dsl.Collected(scored.outputs["Output"]))
     with dsl.If(top.output > 5.0):
-        steps.say(text="much").set_display_name("say much")
+        steps.say(text=word).set_display_name("say much")
     with dsl.Else():
         steps.say(text="little").set_display_name("say little")
     return top.output
@@ -236,13 +236,15 @@ def compiled(file: Path) -> Compiled:
 
 @pytest.fixture(scope="module")
 def first(place, project, tmp_path_factory):
-    n = 3 + int(time.time()) % 10_000  # nothing that an earlier session has cached
+    # Nothing that an earlier session has cached.
+    n = 3 + int(time.time()) % 10_000
+    arguments = {"word": f"luck-{time.time()}", "n": n, "factors": [1, 2]}
     folder = tmp_path_factory.mktemp("first")
-    return n, place.run(compiled(project / "pipeline.py"), folder, n=n, factors=[1, 2])
+    return arguments, place.run(compiled(project / "pipeline.py"), folder, **arguments)
 
 
 def test_every_step_is_told_of(first):
-    n, run = first
+    arguments, run = first
     assert run.states() == {
         "shaky": State.SUCCEEDED,
         "tidy": State.SUCCEEDED,
@@ -253,11 +255,15 @@ def test_every_step_is_told_of(first):
         "say much": State.SUCCEEDED,
         "say little": State.SKIPPED,
     }
-    assert (run.end["state"], run.end["outputs"]) == (State.SUCCEEDED, {"Output": 2.0 * n})
+    assert (run.end["state"], run.end["outputs"]) == (
+        State.SUCCEEDED,
+        {"Output": 2.0 * arguments["n"]},
+    )
 
 
 def test_artifacts_come_with_type_place_and_metadata(first, place):
-    n, run = first
+    arguments, run = first
+    n = arguments["n"]
     made = run.finished()["rows"]["outputs"]
     (table,) = made["artifacts"]["table"]
     assert made["parameters"] == {"Output": n}
@@ -270,20 +276,21 @@ def test_artifacts_come_with_type_place_and_metadata(first, place):
 
 
 def test_metrics_are_the_steps_figures(first):
-    n, run = first
+    arguments, run = first
+    n = arguments["n"]
     scored = run.finished()["score[1]"]
     assert (scored["metrics"], scored["parameters"]) == ({"score": 2.0 * n}, {"factor": 2})
-    assert scored["step"] == "for-loop-1/1/score"
+    assert scored["step"] == "for-loop-2/1/score"
 
 
 def test_a_page_lies_where_its_event_says(first, place):
-    n, run = first
+    arguments, run = first
     (page,) = run.finished()["score[0]"]["outputs"]["artifacts"]["page"]
-    assert place.store.read(page["uri"]) == f"# {n} lines".encode()
+    assert place.store.read(page["uri"]) == f"# {arguments['n']} lines".encode()
 
 
 def test_a_retry_is_told_with_its_reason(first):
-    _, run = first
+    arguments, run = first
     starts = [
         (one["attempt"], one["log"])
         for one in run.events
@@ -294,13 +301,14 @@ def test_a_retry_is_told_with_its_reason(first):
         (2, "logs/exit-handler-1/shaky.attempt-2.log"),
     ]
     notes = dict(run.texts("step_note"))
-    assert notes["exit-handler-1/shaky"].startswith("attempt 1 of 3 failed: ValueError: no luck")
-    assert "here is luck" in (run.folder / starts[0][1]).read_text().splitlines()
+    word = arguments["word"]
+    assert notes["exit-handler-1/shaky"] == f"attempt 1 of 3 failed: ValueError: no {word} at first"
+    assert f"here is {word}" in (run.folder / starts[0][1]).read_text().splitlines()
 
 
 def test_the_same_again_is_reused_with_its_outputs(first, place, project, tmp_path):
-    n, run = first
-    again = place.run(compiled(project / "pipeline.py"), tmp_path, n=n, factors=[1, 2])
+    arguments, run = first
+    again = place.run(compiled(project / "pipeline.py"), tmp_path, **arguments)
     reused = {name for name, state in again.states().items() if state is State.REUSED}
     assert reused == {"shaky", "rows", "score[0]", "score[1]", "best", "say much"}
     assert again.states()["tidy"] is State.SUCCEEDED
@@ -314,10 +322,10 @@ def test_the_same_again_is_reused_with_its_outputs(first, place, project, tmp_pa
 
 def test_an_edit_runs_what_it_concerns(first, place, project, tmp_path):
     """`rows` uses the helper that is edited, `score` reads its table; `shaky` does neither."""
-    n, _ = first
+    arguments, _ = first
     (project / "words.py").write_text(WORDS.replace("text.upper()", "str(text).upper()"))
     try:
-        edited = place.run(compiled(project / "pipeline.py"), tmp_path, n=n, factors=[1, 2])
+        edited = place.run(compiled(project / "pipeline.py"), tmp_path, **arguments)
     finally:
         (project / "words.py").write_text(WORDS)
     assert edited.states()["rows"] is State.SUCCEEDED

@@ -69,6 +69,20 @@ def test_a_port_in_use_names_its_user() -> None:
     assert error.hint == "Stop it, or choose another port; 0 takes the first free one."
 
 
+def test_a_port_can_be_taken_again_while_its_last_connections_linger() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for _ in range(2):
+        with sockets.bind("127.0.0.1", port) as bound:
+            sockets.about_to_listen(bound)
+            bound.listen()
+            with socket.create_connection(("127.0.0.1", port)):
+                # Whoever closes first is the one whose end of the connection lingers.
+                bound.accept()[0].close()
+            with pytest.raises(EnvironmentProblem):
+                sockets.bind("127.0.0.1", port)
+
+
 def test_a_bound_port_is_nobody_elses_until_it_is_shared() -> None:
     with sockets.bind("127.0.0.1", 0) as first:
         port = first.getsockname()[1]

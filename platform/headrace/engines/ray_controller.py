@@ -12,12 +12,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlparse
 
-import pyarrow.fs
 import ray
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-from ray.train.v2._internal.callbacks import PlacementGroupCleanerCallback
+from ray.train.v2._internal.callbacks import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import (
+    PlacementGroupCleanerCallback,
+)
 from ray.train.v2._internal.exceptions import CheckpointManagerInitializationError
 from ray.train.v2._internal.execution.callback import ReportCallback, WorkerGroupCallback
 from ray.train.v2._internal.execution.controller import TrainController
@@ -37,7 +38,14 @@ from ray.train.v2.api.exceptions import WorkerGroupError
 
 from headrace.engines.ray_reports import numbers
 from headrace.engines.ray_torch import TorchOnWorkers
-from headrace.engines.ray_training import EXPERIMENT, Events, LoopRaised, Outcome, Plan
+from headrace.engines.ray_training import (
+    EXPERIMENT,
+    Events,
+    LoopRaised,
+    Outcome,
+    Plan,
+    file_system,
+)
 
 _POLL = 0.2
 """Seconds between two looks at the workers. A report holds its worker up until it is seen."""
@@ -83,14 +91,6 @@ def lead(plan: Plan) -> Lead:
     return Lead(controller, told)
 
 
-def file_system(endpoint: str, region: str) -> Any:
-    """The store as Ray Train wants it. Credentials come from the environment of each pod."""
-    parsed = urlparse(endpoint)
-    where = {"endpoint_override": parsed.netloc, "scheme": parsed.scheme} if endpoint else {}
-    retries = pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=10)
-    return pyarrow.fs.S3FileSystem(region=region, retry_strategy=retries, **where)
-
-
 def _controller(plan: Plan, told: _Told, files: Any) -> Any:
     spec = plan.spec
     fewest = spec.min_workers or spec.workers
@@ -126,13 +126,11 @@ class _Trainer(DataParallelTrainer):  # type: ignore[misc]
     def controller(self, told: _Told) -> Any:
         """The controller that `fit` would put into an actor of its own."""
         elastic = self.scaling_config.elasticity_enabled
-        # The cleaner looks after placement groups for the case that the controller dies; here
-        # the job dies with it, and Ray removes a job's placement groups.
-        callbacks = [
-            one
-            for one in self._create_default_callbacks()
-            if not isinstance(one, PlacementGroupCleanerCallback)
-        ]
+        # Each of these two starts an actor. One removes placement groups after a controller that
+        # has died, but here the job dies with it, and Ray removes a job's placement groups; the
+        # other hands out Ray datasets, of which there are none.
+        idle = (PlacementGroupCleanerCallback, DatasetsCallback)
+        callbacks = [one for one in self._create_default_callbacks() if not isinstance(one, idle)]
         os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # KubeRay drains nothing
         controller = TrainController(
             train_fn_ref=ObjectRefWrapper(self._get_train_func()),

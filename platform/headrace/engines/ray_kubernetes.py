@@ -32,6 +32,12 @@ _GRACE = 3
 """Seconds that a pod gets to end. Nothing in it would use more: all is in the store by then."""
 _GCS_READY = Path(__file__).with_name("ray_gcs_ready.sh")
 _PRELOADED = "torch,ray.train.torch,headrace.executing.ray_worker"
+WORKERS_PRINT = {
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+}
+"""Has workers print and log as Python does, and as they do on one machine; Ray Train prints twice,
+and whatever any library logs."""
 _EVERYWHERE = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
@@ -172,7 +178,9 @@ def _pod(asked: Asked, role: str) -> dict[str, Any]:
 
 def _container(asked: Asked, role: str, asks: dict[str, Any]) -> dict[str, Any]:
     ahead = {"BASH_ENV": str(_GCS_READY), "RAY_preload_python_modules": _PRELOADED}
-    plain = _EVERYWHERE | (ahead if role == WORKER else {})
+    ours = _EVERYWHERE | (ahead | WORKERS_PRINT if role == WORKER else {})
+    given = {one["name"] for one in asked.variables}
+    plain = {name: value for name, value in ours.items() if name not in given}
     return {
         "name": CONTAINER,
         "image": asked.image,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -52,6 +53,8 @@ class Remote:
     """Called with each line that the job and its workers print."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """What the job's processes need in their environment on a cluster that stays."""
+    taking: threading.Lock = field(default_factory=threading.Lock)
+    """Held by whoever takes an event in: they come by two ways."""
     told: int = 0
     """How many of the job's events were taken in."""
     started: bool = False
@@ -87,6 +90,8 @@ class Remote:
             self._begin()
             result = self._await()
             self._catch_up(int(result.get("events", 0)))
+            if "lost" in result:
+                result["lost"]["why"] = self.reason(result["lost"])
             return result
         finally:
             self._clear(ended=result is not None)
@@ -138,12 +143,12 @@ class Remote:
             return
         limit = self.asked.site.limits.pending
         fewest = self.asked.spec.min_workers or self.asked.spec.workers
-        if self.pods.head is None or self.pods.started_workers() < fewest:
-            if trouble := self.pods.trouble(limit):
-                raise StepFailed(
-                    f"The Ray cluster does not come up: {trouble}.",
-                    hint=f"the site waits {limit} s for pods to start (limits.pending)",
-                )
+        enough = self.pods.head is not None and self.pods.started_workers() >= fewest
+        if trouble := "" if enough else self.pods.trouble(limit):
+            raise StepFailed(
+                f"The Ray cluster does not come up: {trouble}.",
+                hint=f"the site waits {limit} s for pods to start (limits.pending)",
+            )
         if self.stays and self.following:
             self._check_room(limit)
 
@@ -223,9 +228,10 @@ class Remote:
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Take in what the job tells. Told twice, it counts once."""
-        if event["seq"] <= self.told:
-            return
-        self.told = event["seq"]
+        with self.taking:
+            if event["seq"] <= self.told:
+                return
+            self.told = event["seq"]
         match event["type"]:
             case "report":
                 self.on_report(event["metrics"], event["index"])

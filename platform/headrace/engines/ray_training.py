@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 from headrace.engines.ray import RaySpec
 
@@ -106,6 +108,22 @@ class Controller:
     async def get_all_reported_checkpoints(self, *asked: Any) -> Any:
         """What `ray.train` in the workers asks its controller for."""
         return await self._controller.get_all_reported_checkpoints(*asked)
+
+
+def forget(checkpoints: str, endpoint: str, region: str) -> None:
+    """Remove a training's checkpoints, and the marks that stand for their folders."""
+    with suppress(OSError):
+        file_system(endpoint, region).delete_dir(checkpoints)
+
+
+def file_system(endpoint: str, region: str) -> Any:
+    """The store as Ray Train wants it. Credentials come from the environment of each pod."""
+    import pyarrow.fs
+
+    parsed = urlparse(endpoint)
+    where = {"endpoint_override": parsed.netloc, "scheme": parsed.scheme} if endpoint else {}
+    retries = pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=10)
+    return pyarrow.fs.S3FileSystem(region=region, retry_strategy=retries, **where)
 
 
 def this_rank() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headrace.cluster.client import Manifest
@@ -34,6 +34,8 @@ class End:
     """What happened, to follow its name."""
     memory: bool = False
     """Whether it had too little memory."""
+    own_doing: bool = True
+    """Whether it failed by itself, and was not taken away."""
 
     def __str__(self) -> str:
         return f"executor {self.number} {self.how}"
@@ -64,16 +66,16 @@ def end_of(pod: Manifest, *, deleted: bool) -> End | None:
     code = ended.get("exitCode")
     leaving = deleted or "deletionTimestamp" in pod["metadata"]
     if status.get("reason") == "Evicted":
-        return _end(pod, f"was evicted: {status.get('message', '')}".rstrip(": "))
+        return _taken(pod, f"was evicted: {status.get('message', '')}")
     if ended.get("reason") == "OOMKilled" or (code == _KILLED and not leaving):
         limit = memory_limit(pod)
         return _end(pod, f"ran out of memory: its pod may use {limit}", memory=True)
     if disruption := _condition(pod, "DisruptionTarget"):
-        return _end(pod, f"had to leave its node: {disruption.get('message', '')}".rstrip(": "))
+        return _taken(pod, f"had to leave its node: {disruption.get('message', '')}")
     if code == 0 or (code is None and not leaving):
         return None
     if leaving or code == _TERMINATED:
-        return _end(pod, "was deleted")
+        return _taken(pod, "was deleted")
     how = _SPARKS_OWN.get(int(code or 0), f"ended with exit code {code}")
     return _end(pod, how, memory=code == _HEAP)
 
@@ -131,6 +133,10 @@ def _end(pod: Manifest, how: str, *, memory: bool = False) -> End:
     meta = pod["metadata"]
     number = meta.get("labels", {}).get(NUMBER, "?")
     return End(pod=meta["name"], number=number, how=how, memory=memory)
+
+
+def _taken(pod: Manifest, how: str) -> End:
+    return replace(_end(pod, how.rstrip(": ")), own_doing=False)
 
 
 def _state(pod: Manifest) -> dict[str, Any]:

@@ -10,8 +10,6 @@ from typing import Any
 from headrace.cluster import errors
 from headrace.engines.spark_executors import End
 
-_TOO_MANY_FAILURES = 11
-"""The JVM's exit code when executors have failed too often."""
 _MORE_MEMORY = "give each executor more with hr.spark(memory=…), or make partitions smaller"
 _NO_BUCKET = ("bucket is null/empty", "null uri host")
 
@@ -48,28 +46,24 @@ def explained(
     Args:
         error: What the step raised.
         ends: How executors were lost.
-        given_up: Why no executor ever started.
+        given_up: Why executors are waited for no longer.
         jvm: How the driver's JVM ended; None while it lives.
         memory: What an executor's pod may use, in Kubernetes' notation.
     """
     if given_up:
         return Explained(
-            f"No executor could start: {given_up}",
-            "ask for less, free some room or correct the site; it waits for limits.pending",
+            given_up,
+            "`headrace logs` shows what executors printed; what they ask for is "
+            "hr.spark's and the site's, and how long they are waited for is limits.pending",
         )
     if jvm is not None:
-        return _driver_ended(jvm, ends)
+        return _driver_ended(jvm)
     text = str(error)
     found = (one(text, ends, memory) for one in _READINGS)
     return next((one for one in found if one is not None), None)
 
 
-def _driver_ended(code: int, ends: Sequence[End]) -> Explained:
-    if code == _TOO_MANY_FAILURES:
-        last = f"; the last: {ends[-1]}" if ends else ""
-        return Explained(
-            f"Executors failed too often{last}.", "`headrace logs` shows what they printed"
-        )
+def _driver_ended(code: int) -> Explained:
     if code == -signal.SIGKILL:
         return Explained(
             "Spark's driver was killed: its JVM ended by SIGKILL.",

@@ -184,8 +184,10 @@ def _allocation(spec: SparkSpec) -> dict[str, str]:
         "spark.dynamicAllocation.initialExecutors": most,
         "spark.dynamicAllocation.maxExecutors": most,
         "spark.dynamicAllocation.executorIdleTimeout": "60s",
-        "spark.kubernetes.allocation.batch.size": "20",
-        "spark.kubernetes.allocation.batch.delay": "200ms",
+        "spark.kubernetes.allocation.batch.size": "50",
+        # A quota without room counts as a failure of an executor, and passes by itself; when
+        # to give up is for `spark_watching` to decide.
+        "spark.executor.maxNumFailures": "1000000",
         # The step's own code runs while executors start; its first job waits for the first one.
         "spark.scheduler.minRegisteredResourcesRatio": "0",
         # An executor that is told to end hands its blocks on first. Kubernetes' own signal
@@ -211,6 +213,7 @@ def event_log(store: StoreSettings) -> dict[str, str]:
     return {
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": spark_uri(f"{store.url}/events/spark"),
+        "spark.eventLog.overwrite": "true",
         "spark.eventLog.rolling.enabled": "true",
         "spark.eventLog.rolling.maxFileSize": "16m",
     }

@@ -30,6 +30,8 @@ _PATIENCE = 10.0
 """Seconds without an executor after which that is worth a word."""
 _SOME_PATIENCE = 60.0
 """The same while some executors run, but not all of them."""
+_FAILURES, _FAILURES_EACH, _HOUR = 3, 2, 3600.0
+"""Executors that may fail within an hour: at all, and for each that there is to be."""
 _CLOSING = 6.0
 """Seconds for keeping logs at the end; a step that is told to end has ten for everything."""
 
@@ -62,6 +64,7 @@ class Watch:
     ) -> None:
         self.ends: list[End] = []
         self.given_up = ""
+        self._ended: dict[str, float] = {}
         self._cluster, self._store, self._folder = cluster, store, folder
         self._wanted, self._pending = wanted, pending
         self._note, self._refusal = note, refusal
@@ -116,6 +119,7 @@ class Watch:
         self._pods[name] = pod
         end = spark_executors.end_of(pod, deleted=deleted)
         if end is not None and end.pod not in {one.pod for one in self.ends}:
+            self._ended[name] = time.monotonic()
             self.ends.append(end)
             self._note(str(end))
         leaving = "deletionTimestamp" in pod["metadata"]
@@ -135,9 +139,19 @@ class Watch:
             elif running and now - short > _SOME_PATIENCE and (why := self._why_waiting()):
                 self._say(f"{running} of {self._wanted} executors run, the others wait: {why}")
             if now - alone > self._pending:
-                self.given_up = self._why()
-                with suppress(Exception):  # the session may be ending by itself just now
-                    session.sparkContext.cancelAllJobs()
+                self._give_up(session, f"No executor could start: {self._why()}")
+            elif self._failures(now) > max(_FAILURES, _FAILURES_EACH * self._wanted):
+                self._give_up(session, f"Executors failed again and again: {self.ends[-1]}")
+
+    def _give_up(self, session: SparkSession, why: str) -> None:
+        self.given_up = why
+        with suppress(Exception):  # the session may be ending by itself just now
+            session.sparkContext.cancelAllJobs()
+
+    def _failures(self, now: float) -> int:
+        """How many executors have failed of themselves within the last hour."""
+        failed = {one.pod for one in self.ends if one.own_doing}
+        return sum(now - self._ended[one] < _HOUR for one in failed)
 
     def _why_waiting(self) -> str:
         return spark_executors.why_waiting(self.pods())

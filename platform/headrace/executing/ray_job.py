@@ -31,6 +31,7 @@ from headrace.engines.ray_training import (
     SNAPSHOT,
     Outcome,
     Plan,
+    forget,
     read_events,
     train,
 )
@@ -38,6 +39,8 @@ from headrace.executing import ray_worker
 
 JOB = "ray.json"
 """What to do, in the attempt's folder."""
+_PRINTING = {"RAY_COLOR_PREFIX": "0", "RAY_DEDUP_LOGS": "0"}
+"""Every line of every worker, without colours."""
 _CONTAINER = "/proc/1/fd/1"
 _OWNER_PAUSE = 3.0
 _EVENTS_PAUSE = 0.2
@@ -54,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     uri = parser.parse_args(arguments).uri
     store = ray_worker.site_store()
     job = json.loads(store.read(f"{uri}/{JOB}") or b"{}")
+    os.environ.update(_PRINTING)
     printed = _Printed(job["name"])
     _watch_owner(job["owner"], job["name"], stays=job["stays"])
     with tempfile.TemporaryDirectory(prefix="headrace-ray-") as folder:
@@ -66,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
         if "outcome" not in result:
             _keep_session(store, uri)
         store.write(f"{uri}/{RESULT}", json.dumps(result).encode())
+        if "outcome" in result:
+            forget(job["checkpoints"].removeprefix("s3://"), store.endpoint, store.region)
     printed.wait_for(job["spec"]["workers"])
     printed.say(event_line(FINISHED, result["events"] + 1))
     printed.close()
@@ -78,7 +84,8 @@ def _guarded(job: Mapping[str, Any], store: Store, events: Path) -> dict[str, An
         outcome = train(_plan(job, store, events))
     except BaseException as error:
         traceback.print_exc()
-        return {"broken": f"{type(error).__name__}: {error}"}
+        cause = getattr(error, "cause", None) or error  # what Ray has wrapped
+        return {"broken": f"{type(cause).__name__}: {cause}"}
     return _result(outcome)
 
 

@@ -41,14 +41,16 @@ def run(
     wrote parameters into are there as if it had run here.
     """
     _end_orderly()
-    key = _key(function, arguments, spec, around)
+    checkpoints = _checkpoints(function, arguments, spec, around)
+    key = _digest(checkpoints)[:12]
     claim = ray_claims.claim(
         around.cluster,
-        labels.name("ray", _last(around.step), key[:12], longest=ray_kubernetes.LONGEST_NAME),
+        labels.name("ray", _last(around.step), key, longest=ray_kubernetes.LONGEST_NAME),
         stays=bool(around.site.ray_cluster),
         on_note=reports.note,
     )
-    checkpoints = _checkpoints(around, key, shared=claim.first)
+    if not claim.first:
+        checkpoints = f"{around.folder}/checkpoints"
     job = {
         "name": claim.name,
         "target": f"{function.__module__}:{function.__qualname__}",
@@ -96,6 +98,7 @@ def _remote(name: str, spec: RaySpec, around: Surroundings) -> Remote:
         on_note=reports.note,
         on_line=_say,
         variables=plain
+        | ray_kubernetes.WORKERS_PRINT
         | {
             one["name"]: one["value"]
             for one in asked.variables
@@ -143,9 +146,10 @@ def _taken(result: Mapping[str, Any], arguments: Mapping[str, Any], spec: RaySpe
         raise failures.Described(dict(result["raised"]))
     if "lost" in result:
         lost = result["lost"]
+        why = str(lost["why"])
         raise StepFailed(
-            f"Worker {lost['rank']} was lost ({lost['said']}), the group's "
-            f"{ordinal(lost['failures'])} loss (max_failures={spec.max_failures}).",
+            f"{why[:1].upper()}{why[1:]}; it was the group's {ordinal(lost['failures'])} loss "
+            f"(max_failures={spec.max_failures}).",
             where=f"pod {lost['host']}",
             hint="if memory ran out: more of it for each worker, more workers or smaller batches",
         )
@@ -162,16 +166,16 @@ def _taken(result: Mapping[str, Any], arguments: Mapping[str, Any], spec: RaySpe
     return gave["value"]
 
 
-def _key(
+def _checkpoints(
     function: Callable[..., Any],
     arguments: Mapping[str, Any],
     spec: RaySpec,
     around: Surroundings,
 ) -> str:
-    """What this training's checkpoints are found by: the same for the same work."""
+    """The URI below which checkpoints are kept: the same for the same work."""
     told = os.environ.get(context.CHECKPOINTS, "")
     if told:
-        return told.rstrip("/").rpartition("/")[2]
+        return told.rstrip("/")
     uses = ray_worker.Uses(function, arguments)
     facts = {
         "function": f"{function.__module__}:{function.__qualname__}",
@@ -182,7 +186,11 @@ def _key(
         },
         "inputs": [around.store.digest(uri) for uri in uses.inputs],
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return around.store.uri("checkpoints", _digest(json.dumps(facts, sort_keys=True)))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _is_parameter(name: str, one: Any, uses: ray_worker.Uses) -> bool:
@@ -193,15 +201,6 @@ def _is_parameter(name: str, one: Any, uses: ray_worker.Uses) -> bool:
         and not any(ray_worker.is_artifact(each) for each in listed)
         and not (isinstance(one, str) and one in paths)
     )
-
-
-def _checkpoints(around: Surroundings, key: str, *, shared: bool) -> str:
-    """The URI below which checkpoints are kept; one of its own for whoever came second."""
-    told = os.environ.get(context.CHECKPOINTS, "")
-    if told and shared:
-        return told.rstrip("/")
-    own = key if shared else f"{key}-{hashlib.sha256(around.folder.encode()).hexdigest()[:8]}"
-    return around.store.uri("checkpoints", own)
 
 
 def _task_root() -> str:

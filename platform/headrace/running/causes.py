@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headrace.cluster.client import Manifest
+from headrace.cluster.creations import refusal
 from headrace.core.states import State
 from headrace.running import seeing
 from headrace.running.seeing import PodSeen
@@ -30,49 +31,65 @@ class Kind:
 KINDS: tuple[Kind, ...] = (
     Kind(name="gate", rank=5, words=r"gate (said no|not passed)"),
     Kind(
-        name="disk", rank=12,
-        words=r"No space left on device|disk is full|ENOSPC|ephemeral.storage|DiskPressure",
-        remedy="free some space, or ask for more ephemeral storage",
-    ),
-    Kind(
         name="memory", rank=10,
         words=r"OOMKilled|out of (memory|heap)|OutOfMemory|more memory than|MemoryError",
         remedy="ask for more memory, or work in smaller parts",
     ),
     Kind(
+        name="disk", rank=12,
+        words=r"No space left on device|disk (is|ran) full|ENOSPC|wrote to local disk",
+        remedy="free some space, or write less to local disk",
+    ),
+    Kind(
         name="image", rank=14,
-        words=r"image \S* ?cannot be pulled|(Err)?Image(Pull|NeverPull|Inspect)|InvalidImageName",
-        remedy="correct the image's name, or let the node pull it",
+        words=r"cannot get the image|image\b.* cannot be pulled|(Err)?ImagePull|InvalidImageName",
+        remedy="correct the image's name, or let the nodes reach its registry",
     ),
     Kind(
         name="config", rank=15,
-        words=r"secret \S+ not found|couldn't find key|CreateContainer(Config)?Error"
-        r"|has no Secret|configmap \S+ not found",
-        remedy="make the Secret or ConfigMap that the step names, with that key",
+        words=r"wants the (key|Secret|ConfigMap|service account)|[Ss]ecret \S+ not found"
+        r"|couldn't find key|CreateContainer(Config)?Error|has no Secret|cannot make its container"
+        r"|could not start its container|container cannot be (set up|made)",
+        remedy="make what the step names, or name another",
     ),
-    Kind(name="quota", rank=16, words=r"exceeded quota|quota has no room"),
+    Kind(
+        name="quota", rank=16, words=r"exceeded quota|quota has no room|in the quota|failed quota",
+        remedy="ask for less, wait until other work has ended, or have the quota raised",
+    ),
+    Kind(name="refused", rank=17, words=r"refused by its namespace|violates PodSecurity"),
     Kind(
         name="unschedulable", rank=18,
-        words=r"nodes are available|[Uu]nschedulable|no node has room|FailedScheduling",
-        remedy="ask for less, or wait until nodes are free",
+        words=r"nodes are available|finds no node|[Uu]nschedulable|no node has room",
+        remedy="ask for less, wait until nodes are free, or add some",
     ),
-    Kind(name="deadline", rank=20, words=r"DeadlineExceeded|longer than the site allows|deadline"),
+    Kind(name="queued", rank=19, words=r"(be|been) admitted"),
     Kind(
-        name="node", rank=21,
-        words=r"[Ee]vict|NodeLost|node (is gone|was|has gone)|[Pp]reempt|drained|leave its node"
-        r"|TaintManager",
-        remedy="run again: what is complete is not done twice",
+        name="deadline", rank=20, words=r"DeadlineExceeded|not done after|longer than the site",
+        remedy="raise `limits.step` of the site, or make the step smaller",
+    ),
+    Kind(name="preempted", rank=21, words=r"higher priority|[Pp]reempt"),
+    Kind(
+        name="node lost", rank=21, words=r"lost its node|NodeLost|node (is gone|was tainted)",
+        remedy="run again: what was finished is reused",
     ),
     Kind(
-        name="deleted", rank=22, words=r"was deleted|told to end",
+        name="evicted", rank=21, words=r"[Ee]vict|drained|leave its node",
+        remedy="run again: what was finished is reused",
+    ),
+    Kind(name="node", rank=22, words=r"cannot be set up by its node"),
+    Kind(
+        name="deleted", rank=23, words=r"was deleted|told to end",
         remedy="somebody deleted it, or its node was drained; run again to continue",
     ),
     Kind(name="kfp", rank=26, words=r"Kubeflow Pipelines"),
     Kind(name="ray", rank=28, words=r"Ray's (head|job)|RayJob|Ray cluster|worker \S+ was lost"),
-    Kind(name="spark", rank=30, words=r"executors? .*(lost|failed|ended)|Spark's driver"),
+    Kind(name="spark", rank=30, words=r"[Ee]xecutors? .*(lost|failed|ended)|Spark's driver"),
     Kind(name="exception", rank=40, words=r"^\w*(Error|Exception)\b"),
-    Kind(name="killed", rank=50, words=r"SIG[A-Z]+|signal \d+"),
-    Kind(name="exit", rank=60, words=r"exit (code|status) \d+"),
+    Kind(
+        name="killed", rank=50, words=r"SIG[A-Z]+|signal \d+",
+        remedy="if nobody killed it, it may have needed more memory",
+    ),
+    Kind(name="crash", rank=60, words=r"exit (code|status) \d+"),
 )  # fmt: skip
 """The table of causes. The first whose words a text contains is what the text tells of."""
 
@@ -82,7 +99,7 @@ _OWN_EXCEPTION = 8
 """The rank of an exception that the user's code raised on its own account."""
 _ENGINES_ERRORS = ("Py4J", "SparkException", "Ray", "ActorDied", "WorkerGroup", "StepFailed")
 """How the names of exceptions begin that only hand on what happened to an engine's pods."""
-_EMPTY_WORDS = ("exit", "killed", "unknown")
+_EMPTY_WORDS = ("crash", "killed", "unknown")
 """Kinds that say nothing once a better reason is known."""
 _STAGE = re.compile(r"Task (\S+) in stage (\S+) failed (\d+) times")
 _LOG_LINES = 6
@@ -257,9 +274,16 @@ def _merged(found: Iterable[Cause]) -> list[Cause]:
     vague = [one for one in best.values() if one.kind in _EMPTY_WORDS]
     if not certain:
         return vague
-    proofs = tuple(proof for one in vague for proof in one.proofs)
+    proofs = tuple(proof for one in vague for proof in _as_proofs(one))
     first, *rest = sorted(certain, key=lambda one: one.rank)
     return [replace(first, proofs=tuple(dict.fromkeys((*first.proofs, *proofs)))), *rest]
+
+
+def _as_proofs(vague: Cause) -> Iterator[Proof]:
+    """A cause that says little, as evidence for one that says more."""
+    if vague.kind in ("crash", "killed") and not any(one.text for one in vague.proofs):
+        yield Proof(text=vague.text)
+    yield from vague.proofs
 
 
 def _own_account(step: StepFacts) -> Iterator[Cause]:
@@ -308,7 +332,7 @@ def _pods(step: StepFacts) -> Iterator[Cause]:
             continue
         kind = _BY_NAME.get(seen.cause) or kind_of(seen.reason)
         yield Cause(
-            kind=kind.name, step=step.name, text=f"{_who(seen)} {seen.reason}".strip(),
+            kind=kind.name, step=step.name, text=f"{_who(seen)} {seen.reason}",
             remedy=seen.remedy or kind.remedy, rank=kind.rank,
             proofs=tuple(_pod_proofs(step, pod, mine)),
         )  # fmt: skip
@@ -321,8 +345,15 @@ def _counts(step: StepFacts, pod: PodSeen) -> bool:
 
 
 def _who(pod: PodSeen) -> str:
-    role = pod.role.removeprefix("spark-").replace("-", " ")
-    return "" if pod.role == "step" else f"{role} {pod.number}".strip() + ":"
+    """The subject of what is said of a pod."""
+    match pod.role:
+        case "spark-executor":
+            return f"executor {pod.number}"
+        case "ray-head":
+            return "Ray's head"
+        case "ray-worker":
+            return f"the Ray worker {pod.name}"
+    return "its pod"
 
 
 def _pod_proofs(step: StepFacts, pod: Manifest, events: Sequence[Manifest]) -> Iterator[Proof]:
@@ -362,13 +393,15 @@ def _refusals(step: StepFacts) -> Iterator[Cause]:
         return
     for one in step.events:
         text = str(one.get("message", "")).strip()
-        if one.get("type") != "Warning":
-            continue
-        kind = kind_of(f"{one.get('reason')}: {text}")
         where = step.places.get("pods", "")
+        proof = Proof(text=f"{one.get('reason')}: {text}", where=where)
+        if one.get("reason") != "FailedCreate":
+            continue
+        cause, told, remedy = refusal(text)
+        kind = _BY_NAME[cause]
         yield Cause(
-            kind=kind.name, step=step.name, text=text, remedy=kind.remedy, rank=kind.rank,
-            proofs=(Proof(text=f"{one.get('reason')}: {text}", where=where),),
+            kind=kind.name, step=step.name, text=f"its pod {told}", remedy=remedy,
+            rank=kind.rank, proofs=(proof,),
         )  # fmt: skip
 
 

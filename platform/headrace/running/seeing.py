@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from headrace.cluster import diagnosis, errors, labels
+from headrace.cluster import diagnosis, errors, labels, problems
 from headrace.cluster.client import Cluster, Manifest
 from headrace.core import nodes
 
@@ -17,6 +16,8 @@ KFP_RUN = "pipeline/runid"
 KFP_NODE = "workflows.argoproj.io/node-name"
 SPARK_NUMBER = "spark-exec-id"
 OVER = ("Succeeded", "Failed")
+SERVER = "server"
+"""The role of what serves a model."""
 _ROLES = {"step": 0, "ray-head": 1, "ray-worker": 2, "spark-executor": 3}
 _RAY_KIND = "ray.io/node-type"
 _RAY_OWNER = "ray.io/cluster"
@@ -48,8 +49,10 @@ class PodSeen:
     """Cores that it asks for, in Kubernetes' notation."""
     memory: str
     """Memory that it asks for."""
+    cause: str
+    """The kind of what is wrong with it, as `diagnosis.Cause`; empty if nothing is."""
     reason: str
-    """Why it waits or how it went wrong, in one sentence; empty if there is nothing to say."""
+    """What is wrong: why it waits, how it ended; to follow its name."""
     remedy: str
     """What to do about it."""
 
@@ -144,13 +147,22 @@ def pods_of(cluster: Cluster, run: str, kfp_run: str = "") -> list[Manifest]:
 
 
 def selectors(run: str, kfp_run: str = "") -> list[str]:
-    """Label selectors that together choose everything of a run."""
-    ours = [labels.selector({**labels.MANAGED, labels.RUN: labels.value(run)})]
-    if kfp_run:
-        # What a step makes there carries the id that it knows, which is Kubeflow's own.
-        ours.append(labels.selector({**labels.MANAGED, labels.RUN: labels.value(kfp_run)}))
-        ours.append(labels.selector({KFP_RUN: kfp_run}))
-    return ours
+    """Label selectors that together choose everything of a run, and what it serves not."""
+    ours = owned(run, kfp_run)
+    return [*ours, labels.selector({KFP_RUN: kfp_run})] if kfp_run else ours
+
+
+def owned(run: str, kfp_run: str = "") -> list[str]:
+    """The same without the pods that Kubeflow Pipelines has made.
+
+    What a step makes there carries the id that the step knows, which is Kubeflow's own. A model
+    that is served is meant to outlive its run.
+    """
+    return [
+        f"{labels.selector({**labels.MANAGED, labels.RUN: labels.value(one)})},"
+        f"{labels.ROLE}!={SERVER}"
+        for one in dict.fromkeys(filter(None, (run, kfp_run)))
+    ]
 
 
 def see(pods: Sequence[Manifest], ray: Sequence[Manifest], events: Sequence[Manifest]) -> Seen:
@@ -183,9 +195,10 @@ def pod_seen(pod: Manifest, events: Iterable[Manifest] = ()) -> PodSeen:
         phase="Terminating" if leaving else str(status.get("phase", "")),
         node=str(spec.get("nodeName") or ""),
         restarts=sum(int(one.get("restartCount", 0)) for one in statuses),
-        started=unix(status.get("startTime")),
+        started=problems.moment(status.get("startTime")),
         cpu=_asked(spec, "cpu"),
         memory=_asked(spec, "memory"),
+        cause=str(problem.cause) if problem else "",
         reason=problem.text if problem else "",
         remedy=problem.remedy if problem else "",
     )
@@ -223,21 +236,6 @@ def step_of(pod: Manifest) -> str:
 def belongs(pod_step: str, step: str) -> bool:
     """Whether what a pod says of its step means this one."""
     return pod_step in (step, labels.value(step))
-
-
-def unix(stamp: str | None) -> float | None:
-    """Unix seconds of a time of Kubernetes'."""
-    return datetime.fromisoformat(stamp).timestamp() if stamp else None
-
-
-def event_time(event: Manifest) -> float:
-    """When an event came last, in Unix seconds."""
-    series = event.get("series") or {}
-    stamps = (
-        event.get("lastTimestamp"), series.get("lastObservedTime"), event.get("eventTime"),
-        event.get("firstTimestamp"), event["metadata"].get("creationTimestamp"),
-    )  # fmt: skip
-    return next((found for one in stamps if (found := unix(one)) is not None), 0.0)
 
 
 def _list(cluster: Cluster, kind: str, marks: str) -> list[Manifest]:
@@ -314,7 +312,7 @@ def _warnings(events: Iterable[Manifest]) -> Iterable[Warned]:
         about = _subject(one)
         series = one.get("series") or {}
         warned = Warned(
-            time=event_time(one),
+            time=problems.when(one),
             about=f"{about['kind'].lower()}/{about['name']}",
             reason=str(one.get("reason", "")),
             text=str(one.get("message", "")).strip(),

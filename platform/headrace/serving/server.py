@@ -111,6 +111,7 @@ class ModelServer:
             # Whoever gave the socket waits for a ready server: no connection comes too early.
             await self._load()
             self._report("loaded")
+        sockets.about_to_listen(self._bound)
         serving = asyncio.create_task(self._server.serve(sockets=[self._bound]))
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.005)

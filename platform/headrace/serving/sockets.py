@@ -66,6 +66,15 @@ def _bind_alone(made: socket.socket, host: str, port: int) -> None:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
 
+def about_to_listen(bound: socket.socket) -> None:
+    """Let the port be taken again once its listener is gone, while its last connections linger.
+
+    Those inherit this from the listener, and the kernel asks both them and whoever comes next.
+    A listening socket is alone on its port all the same.
+    """
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
 def share(held: socket.socket) -> None:
     """Allow processes of the same user to bind the same port beside this socket."""
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

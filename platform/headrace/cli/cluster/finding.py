@@ -116,7 +116,9 @@ def again(run: Found) -> Found:
         assert run.there is not None
         return _recalled(run.view.run, run.there)
     fresh = begun_here(run.folder)
-    return look(fresh, run.there) if run.there and at_work(fresh) else replace(fresh, there=run.there)
+    return (
+        look(fresh, run.there) if run.there and at_work(fresh) else replace(fresh, there=run.there)
+    )
 
 
 def begun_here(folder: Path) -> Found:

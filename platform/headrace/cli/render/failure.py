@@ -22,7 +22,7 @@ _TOLD_IN_FULL = 2
 _TRACEBACK_LINES = 12
 _ERROR_LINES = 6
 _ERROR_CHARACTERS = 700
-_BUNDLE = re.compile(r'(?<=File ")[^"]*/code/[0-9a-f]{64}/')
+BUNDLE = re.compile(r'(?<=File ")[^"]*/code/[0-9a-f]{64}/')
 """Where a step found the project's code: what follows is the path as its author knows it."""
 
 
@@ -99,7 +99,7 @@ def _when(step: StepView) -> str:
 
 
 def _error_block(error: Failure) -> Iterator[RenderableType]:
-    traceback = dedent(_BUNDLE.sub("", error.traceback)).rstrip().splitlines()
+    traceback = dedent(BUNDLE.sub("", error.traceback)).rstrip().splitlines()
     if len(traceback) > _TRACEBACK_LINES:
         traceback = ["…", *traceback[-_TRACEBACK_LINES:]]
     yield from (Text(f"  {line}", style="dim") for line in traceback)

@@ -162,7 +162,9 @@ def warning_lines(warnings: Iterable[Warned]) -> list[RenderableType]:
 
 def aligned(rows: Sequence[Sequence[Text]]) -> list[Text]:
     """Lines whose cells stand below one another; the last cell is cut where the screen ends."""
-    widths = [max((cell.cell_len for cell in column), default=0) for column in zip(*rows, strict=True)]
+    widths = [
+        max((cell.cell_len for cell in column), default=0) for column in zip(*rows, strict=True)
+    ]
     lines = []
     for row in rows:
         line = Text()

@@ -17,7 +17,6 @@ from headrace.cli.render.rows import rows
 from headrace.cli.render.sights import sights
 from headrace.cli.render.steps import steps_table
 from headrace.cli.render.summary import headline
-from headrace.cli.view import RunView
 from headrace.core.states import State
 from headrace.running.seeing import PodSeen, belongs
 
@@ -153,8 +152,9 @@ def signature(run: Found) -> tuple[Any, ...]:
     """Differs when something worth telling has changed: clocks do not count."""
     view, seen = run.view, run.seen
     steps = tuple((one.step, one.state, one.attempt, one.note, one.index) for one in view.steps)
-    pods = tuple((one.name, one.phase, one.restarts, one.reason) for one in seen.pods) if seen else ()
+    pods = (
+        tuple((one.name, one.phase, one.restarts, one.reason) for one in seen.pods) if seen else ()
+    )
     ray = tuple(seen.ray) if seen else ()
     problem = run.there.problem.what if run.there and run.there.problem else ""
     return (view.state, view.killed, steps, pods, ray, problem)
-
