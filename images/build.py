@@ -105,6 +105,7 @@ def parse() -> argparse.Namespace:
         help=f"more flags for each build; also as {FLAGS}",
     )  # fmt: skip
     how.add_argument("--dry-run", action="store_true", help="say the commands and run none")
+    how.add_argument("--verbose", action="store_true", help="show all that the tool writes")
     told = parser.add_argument_group("what is told")
     told.add_argument(
         "--values", type=Path, metavar="FILE", help="write names and versions as YAML"
@@ -136,6 +137,7 @@ def run(arguments: argparse.Namespace) -> None:
         registry=registry if arguments.push else None,
         force=arguments.force,
         dry=arguments.dry_run,
+        verbose=arguments.verbose,
     )
     outcomes = carry(carrier, planned, arguments)
     if arguments.remove_local:

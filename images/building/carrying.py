@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
+import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +48,8 @@ class Carrier:
     """Build what is there already, too."""
     dry: bool = False
     """Say the commands and run none."""
+    verbose: bool = False
+    """Show all that the tool writes."""
     made: list[str] = field(default_factory=list)
     """References that this run left in the tool's store."""
 
@@ -74,14 +79,17 @@ class Carrier:
         reference = stage.reference(self.prefix)
         if reference in self.made:
             return
-        if not self.force and (self.here(stage) or self.present(stage)):
+        here = self.here(stage) and not self.force
+        if here or (stage.published and self.present(stage) and not self.force):
             self.made.append(reference)
+            if here and not self.present(stage):
+                self.push(stage)
             return
         for parent in stage.parents.values():
             self.stage(parent)
-        self.make(stage, push=stage.repository != "headrace/tools")
+        self.make(stage)
 
-    def make(self, stage: Stage, *, push: bool = True) -> None:
+    def make(self, stage: Stage) -> None:
         """Build a stage and push it."""
         reference = stage.reference(self.prefix)
         with tempfile.TemporaryDirectory(prefix="headrace-image-") as folder:
@@ -92,7 +100,12 @@ class Carrier:
                 what=f"building {reference}",
             )
         self.made.append(reference)
-        if push and self.registry:
+        self.push(stage)
+
+    def push(self, stage: Stage) -> None:
+        """Push a stage, unless it is for this machine alone."""
+        if self.registry and stage.published:
+            reference = stage.reference(self.prefix)
             self.run(self.tool.push(reference), what=f"pushing  {reference}")
 
     def present(self, stage: Stage) -> bool:
@@ -119,19 +132,39 @@ class Carrier:
             self.run(self.tool.remove(sorted(set(self.made))), what="removing local copies")
 
     def run(self, command: Sequence[str], *, what: str) -> None:
-        """Run a command, saying what for; its output is shown only when it fails."""
+        """Run a command, saying what for."""
         print(f"  {what} ...", flush=True)
         if self.dry:
             print(f"    {shlex.join(command)}")
             return
         began = time.monotonic()
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
-            if code:
-                log.seek(0)
-                tail = "".join(log.readlines()[-30:])
-                raise BuildProblem(f"{shlex.join(command)}\nended with {code}:\n{tail}")
+        code, last = follow(command, everything=self.verbose)
+        if code:
+            raise BuildProblem(f"{shlex.join(command)}\nended with {code}:\n{''.join(last)}")
         print(f"    {time.monotonic() - began:.0f} s", flush=True)
+
+
+def follow(command: Sequence[str], *, everything: bool) -> tuple[int, list[str]]:
+    """Run a command to its end: its exit status and its last lines.
+
+    Its output is shown whole, or on a terminal the latest line in place of the one before, or
+    not at all.
+    """
+    last: deque[str] = deque(maxlen=30)
+    live = sys.stdout.isatty() and not everything
+    width = shutil.get_terminal_size().columns - 5
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        for line in process.stdout or ():
+            last.append(line)
+            if everything:
+                print(f"    {line}", end="", flush=True)
+            elif live:
+                print(f"\r\033[K    {line.strip()[:width]}", end="", flush=True)
+    if live:
+        print("\r\033[K", end="", flush=True)
+    return process.returncode, list(last)
 
 
 def summary(outcomes: Mapping[str, Outcome]) -> str:

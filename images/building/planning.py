@@ -59,6 +59,7 @@ def plan(sources: Sources) -> dict[str, Planned]:
         kind="libraries",
         files=read_folder(sources.images / "tools"),
         base=sources.base,
+        published=False,
     )
     planned: dict[str, Planned] = {}
     for recipe in RECIPES:

@@ -73,7 +73,11 @@ class Registry:
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
-            hint = f"log in with the tool: docker login {self.prefix.partition('/')[0]}" if error.code < 500 else ""
+            hint = (
+                f"log in with the tool: docker login {self.prefix.partition('/')[0]}"
+                if error.code < 500
+                else ""
+            )
             raise BuildProblem(f"{url}: {error}", hint=hint) from None
         except OSError as error:
             hint = "" if self.insecure else "--insecure, if the registry speaks plain HTTP"

@@ -29,6 +29,8 @@ class Stage:
     """Stages that it stands on or takes from, by the build argument that names them."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """The image's labels."""
+    published: bool = True
+    """Whether it is pushed; what only builds need is not."""
 
     @property
     def digest(self) -> str:

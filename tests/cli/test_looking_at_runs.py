@@ -65,6 +65,7 @@ def test_the_list_for_programs(headrace, three):
     assert first == {
         "run": "flights-1",
         "pipeline": "flights",
+        "site": None,
         "state": "succeeded",
         "exit_code": 0,
         "started": 1_795_507_200.0,

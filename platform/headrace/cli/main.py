@@ -39,6 +39,10 @@ SECTIONS = {
         "stop": Verb(module="headrace.cli.verbs.stop", purpose="Stop model servers."),
     },
     "Keep in order": {
+        "sites": Verb(
+            module="headrace.cli.verbs.sites",
+            purpose="List the sites that your contexts show.",
+        ),
         "clean": Verb(module="headrace.cli.verbs.clean", purpose="Remove what nobody needs."),
         "doctor": Verb(
             module="headrace.cli.verbs.doctor", purpose="Find what is wrong and how to mend it."

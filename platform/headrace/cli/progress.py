@@ -35,7 +35,7 @@ def advance(view: RunView, event: Event) -> RunView:
     """The run after one more event. Events of unknown types are let pass."""
     match event["type"]:
         case "run_started":
-            return _run_started(event)
+            return _run_started(event, view)
         case "step_started":
             return _with_step(view, _step_started(_known(view, event), event))
         case "step_metric":
@@ -52,25 +52,33 @@ def advance(view: RunView, event: Event) -> RunView:
             return view
 
 
-def _run_started(event: Event) -> RunView:
+def _run_started(event: Event, before: RunView) -> RunView:
     plan = event.get("plan") or ()
     born = event.get("pid_start")
+    # One that another client picks up keeps what it was: only news are told again.
+    begun = [one for one in before.steps if one.state is not State.PENDING]
+    begun = begun if before.run == event["run"] else []
+    known = {one.step for one in begun}
     return RunView(
         run=event["run"],
         pipeline=event["pipeline"],
         source=event.get("source") or "",
         site=event.get("site"),
         state=State.RUNNING,
-        started=event["time"],
+        started=before.started if before.run == event["run"] else event["time"],
         parameters=event.get("parameters") or {},
         code_digest=event.get("code_digest") or "",
         git=event.get("git"),
         total=int(event.get("steps_total") or len(plan)),
         pid=event.get("pid"),
         pid_start=None if born is None else str(born),
-        steps=tuple(
-            StepView(step=one["step"], name=one["name"], engine=one.get("engine") or "")
-            for one in plan
+        steps=(
+            *begun,
+            *(
+                StepView(step=one["step"], name=one["name"], engine=one.get("engine") or "")
+                for one in plan
+                if one["step"] not in known
+            ),
         ),
     )
 

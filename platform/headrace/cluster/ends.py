@@ -33,6 +33,7 @@ def why_ended(pod: Thing) -> Problem | None:
         _by_node(pod, str(status.get("reason") or ""), str(status.get("message") or ""))
         or _out_of_memory(pod)
         or _taken_away(pod)
+        or _deleted(pod)
         or _crashed(pod)
     )
 
@@ -107,6 +108,24 @@ def _taken_away(pod: Thing) -> Problem | None:
     cause, text, remedy = known or (Cause.EVICTED, told, _AGAIN)
     since = moment(target.get("lastTransitionTime"))
     return Problem(cause=cause, text=text, remedy=remedy, since=since)
+
+
+def _deleted(pod: Thing) -> Problem | None:
+    """A container that ended badly after its pod was told to go, and so because of that."""
+    meta = pod["metadata"]
+    gone = moment(meta.get("deletionTimestamp"))
+    if gone is None:
+        return None
+    # Kubernetes writes down when a pod's time is up, not when it was told so.
+    told = gone - float(meta.get("deletionGracePeriodSeconds") or 0)
+    for status, _ in containers(pod):
+        ended = _ended(status)
+        finished = moment(ended.get("finishedAt"))
+        if ended.get("exitCode", 0) != 0 and finished is not None and finished >= told:
+            return Problem(
+                cause=Cause.DELETED, text="was deleted while it ran", remedy=_AGAIN, since=told
+            )
+    return None
 
 
 def _crashed(pod: Thing) -> Problem | None:

@@ -13,6 +13,11 @@ _FORBIDDEN = re.compile(
     r'(?: in API group "(?P<group>[^"]*)")?'
 )
 
+_NOISE = re.compile(
+    r"<[^>]*>:? ?|HTTPS?Connection(Pool)?\([^)]*\): |Failed to establish a new connection: "
+)
+"""What urllib3 says around the reason."""
+
 
 class ClusterProblem(EnvironmentProblem):
     """The cluster said no."""
@@ -77,7 +82,7 @@ def from_answer(status: int, body: str, *, asked: str, where: str) -> ClusterPro
 def from_silence(error: BaseException, *, where: str) -> Unreachable:
     """The error behind a connection that could not be made or was lost."""
     reason = str(getattr(error, "reason", None) or error)
-    short = re.sub(r"<[^>]*>:? ?", "", reason).strip() or type(error).__name__
+    short = _NOISE.sub("", reason).strip() or type(error).__name__
     return Unreachable(
         f"The cluster does not answer: {short}",
         where=where,

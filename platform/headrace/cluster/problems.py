@@ -37,6 +37,8 @@ class Cause(StrEnum):
     """It had to make room for a pod of higher priority."""
     NODE_LOST = "node lost"
     """Its node is gone or does not answer."""
+    DELETED = "deleted"
+    """Somebody had it deleted while it ran."""
     DEADLINE = "deadline"
     """It took longer than it may."""
     CRASH = "crash"

@@ -169,14 +169,13 @@ class Store:
             yield
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             raise _refused(str(error), where) from error
-        except FileNotFoundError as error:
-            missing = "NoSuchBucket" in str(error)
-            raise EnvironmentProblem(
-                f"The store has no bucket {bucket!r}." if missing else f"Nothing is at {uri}.",
-                where=where,
-                hint="make the bucket, or correct store.url of the site" if missing else "",
-            ) from error
-        except exceptions.BaseError as error:
+        except (FileNotFoundError, exceptions.BaseError) as error:
+            if "NoSuchBucket" in str(error):
+                raise EnvironmentProblem(
+                    f"The store has no bucket {bucket!r}.",
+                    where=where,
+                    hint="make the bucket, or correct store.url of the site",
+                ) from error
             raise _refused(str(error), where) from error
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
+from headrace.cluster import diagnosis
 from headrace.cluster.client import Manifest
+from headrace.cluster.problems import Cause, Problem, Thing, containers
 
 NUMBER = "spark-exec-id"
 """The label by which Spark numbers its executors."""
@@ -19,7 +20,8 @@ _SPARKS_OWN = {
     57: "was ended because a task would not stop",
 }
 """Exit codes that Spark gives a meaning."""
-_KILLED, _TERMINATED, _HEAP = 137, 143, 52
+_HEAP, _TERMINATED = 52, 143
+_TAKEN = (Cause.EVICTED, Cause.PREEMPTED, Cause.NODE_LOST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class End:
     """What happened, to follow its name."""
     memory: bool = False
     """Whether it had too little memory."""
-    own_doing: bool = True
+    own_doing: bool = False
     """Whether it failed by itself, and was not taken away."""
 
     def __str__(self) -> str:
@@ -48,10 +50,8 @@ def is_running(pod: Manifest) -> bool:
 
 def is_over(pod: Manifest) -> bool:
     """Whether its container has ended."""
-    return "terminated" in _state(pod) or pod.get("status", {}).get("phase") in (
-        "Failed",
-        "Succeeded",
-    )
+    final = pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
+    return final or "terminated" in _state(pod)
 
 
 def end_of(pod: Manifest, *, deleted: bool) -> End | None:
@@ -61,35 +61,33 @@ def end_of(pod: Manifest, *, deleted: bool) -> End | None:
         pod: The pod as it was seen last.
         deleted: Whether it is there no longer.
     """
-    status = pod.get("status", {})
-    ended = _state(pod).get("terminated", {})
-    code = ended.get("exitCode")
+    code = _state(pod).get("terminated", {}).get("exitCode")
     leaving = deleted or "deletionTimestamp" in pod["metadata"]
-    if status.get("reason") == "Evicted":
-        return _taken(pod, f"was evicted: {status.get('message', '')}")
-    if ended.get("reason") == "OOMKilled" or (code == _KILLED and not leaving):
-        limit = memory_limit(pod)
-        return _end(pod, f"ran out of memory: its pod may use {limit}", memory=True)
-    if disruption := _condition(pod, "DisruptionTarget"):
-        return _taken(pod, f"had to leave its node: {disruption.get('message', '')}")
-    if code == 0 or (code is None and not leaving):
-        return None
-    if leaving or code == _TERMINATED:
-        return _taken(pod, "was deleted")
-    how = _SPARKS_OWN.get(int(code or 0), f"ended with exit code {code}")
-    return _end(pod, how, memory=code == _HEAP)
+    if code in _SPARKS_OWN:
+        return _end(pod, _SPARKS_OWN[code], memory=code == _HEAP, own_doing=True)
+    problem = diagnosis.of_pod(pod) if is_over(pod) or leaving else None
+    taken = problem is not None and problem.cause in _TAKEN
+    memory = problem is not None and problem.cause is Cause.MEMORY
+    if problem is not None and (taken or memory or not leaving) and code != _TERMINATED:
+        return _end(pod, problem.text, memory=memory, own_doing=not taken)
+    if code == _TERMINATED or (leaving and code != 0):
+        return _end(pod, "was deleted")
+    return None
 
 
 def why_waiting(pods: Iterable[Manifest]) -> str:
-    """Why executors that do not run yet wait; the most telling reason of all of them."""
-    reasons = [_why_waiting(one) for one in pods if not is_over(one) and not is_running(one)]
-    return min(reasons, default=(9, ""))[1]
+    """Why executors that do not run yet wait: what is wrong with the first that has a trouble."""
+    waiting = [one for one in pods if not is_over(one) and not is_running(one)]
+    problems: list[Problem] = [found for one in waiting if (found := diagnosis.of_pod(one))]
+    if problems:
+        return f"each {problems[0].text}"
+    return "their containers are being made" if waiting else ""
 
 
 def memory_limit(pod: Manifest) -> str:
     """What an executor's pod may use, in Kubernetes' notation."""
-    containers = pod.get("spec", {}).get("containers", [{}])
-    return str(containers[0].get("resources", {}).get("limits", {}).get("memory", "no more"))
+    spec = pod.get("spec", {}).get("containers", [{}])[0]
+    return str(spec.get("resources", {}).get("limits", {}).get("memory", ""))
 
 
 def lean(pod: Manifest) -> Manifest:
@@ -112,39 +110,13 @@ def lean(pod: Manifest) -> Manifest:
     }
 
 
-def _why_waiting(pod: Manifest) -> tuple[int, str]:
-    """How telling a reason is, from 0, and the reason."""
-    waiting = _state(pod).get("waiting", {})
-    reason, message = waiting.get("reason", ""), waiting.get("message", "")
-    if "Image" in reason:
-        image = pod["spec"]["containers"][0]["image"]
-        said = message.rpartition("desc = ")[2].rpartition(f"{image}: ")[2].strip('"')
-        return 0, f"the image {image} cannot be pulled ({said or reason})"
-    if reason and reason not in ("ContainerCreating", "PodInitializing"):
-        return 1, f"{reason}: {message}".rstrip(": ")
-    scheduled = _condition(pod, "PodScheduled", "False")
-    if scheduled:
-        message, _, _ = scheduled.get("message", "").partition(". ")
-        return 2, message or scheduled.get("reason", "")
-    return 3, "their containers are being made"
-
-
-def _end(pod: Manifest, how: str, *, memory: bool = False) -> End:
+def _end(pod: Manifest, how: str, *, memory: bool = False, own_doing: bool = False) -> End:
     meta = pod["metadata"]
-    number = meta.get("labels", {}).get(NUMBER, "?")
-    return End(pod=meta["name"], number=number, how=how, memory=memory)
+    number = str(meta.get("labels", {}).get(NUMBER, "?"))
+    return End(pod=meta["name"], number=number, how=how, memory=memory, own_doing=own_doing)
 
 
-def _taken(pod: Manifest, how: str) -> End:
-    return replace(_end(pod, how.rstrip(": ")), own_doing=False)
-
-
-def _state(pod: Manifest) -> dict[str, Any]:
-    statuses = pod.get("status", {}).get("containerStatuses", [])
-    state: dict[str, Any] = statuses[0].get("state", {}) if statuses else {}
+def _state(pod: Manifest) -> Thing:
+    told = [status for status, _ in containers(pod)]
+    state: Thing = told[-1].get("state", {}) if told else {}
     return state
-
-
-def _condition(pod: Manifest, kind: str, status: str = "True") -> dict[str, Any]:
-    found = pod.get("status", {}).get("conditions", [])
-    return next((one for one in found if one["type"] == kind and one["status"] == status), {})

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace.cluster import kinds
 from headrace.cluster.client import Cluster, Manifest
-from headrace.cluster.errors import ClusterProblem
-from headrace.core.errors import HeadraceError
+from headrace.cluster.errors import ClusterProblem, Unreachable
 from headrace.data.store import Store
-from headrace.engines import spark, spark_failures, spark_paths, spark_properties
+from headrace.engines import spark, spark_failures, spark_paths, spark_properties, spark_store
 from headrace.engines.spark import SparkSpec
 from headrace.engines.spark_properties import Driver
 from headrace.engines.spark_watching import Watch
@@ -78,8 +77,9 @@ def cluster_session(
     session: SparkSession | None = None
     failed = True
     try:
+        watch.start()
         session = spark.start(settings)
-        watch.start(session)
+        watch.serve(session)
         yield session
         failed = False
     except Exception as error:
@@ -107,7 +107,7 @@ def _settings(
     template = scratch / "executor.json"
     template.write_text(json.dumps(spark_properties.pod_template(driver)))
     # Spark wants the folder for its event logs to be there.
-    place.store.write(f"{place.store.url}/events/spark/.keep", b"")
+    place.store.write(place.store.uri(*spark_store.EVENTS, ".keep"), b"")
     settings = spark_properties.cluster_settings(
         spec,
         driver=driver,
@@ -115,7 +115,7 @@ def _settings(
         app=place.app,
         scratch=scratch,
         records=place.folder,
-        labels_=place.labels,
+        marks=place.labels,
         annotations=place.annotations,
         code=spark_paths.pack(code, scratch / "code.zip") if code else None,
     )
@@ -145,11 +145,23 @@ def refusal(place: Place, driver: Driver, spec: SparkSpec) -> str:
     path = f"{kinds.path('pods', driver.namespace)}?dryRun=All"
     try:
         place.cluster.ask(path, method="POST", body=pod)
-    except ClusterProblem as problem:
-        return problem.what
-    except HeadraceError:
+    except Unreachable:
         return ""
+    except ClusterProblem as problem:
+        return problem.what.rstrip(".")
     return ""
+
+
+def empty(session: SparkSession, uris: Sequence[str]) -> None:
+    """Remove what an earlier attempt left at the places of outputs, marks of folders as well.
+
+    Spark would rather fail than add to it.
+    """
+    context = session.sparkContext
+    jvm: Any = context._jvm
+    for uri in uris:
+        path = jvm.org.apache.hadoop.fs.Path(spark_paths.spark_uri(uri))
+        path.getFileSystem(context._jsc.hadoopConfiguration()).delete(path, True)
 
 
 def _is_lost(error: BaseException) -> bool:

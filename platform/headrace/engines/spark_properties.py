@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import Any
 
 from headrace.cluster import labels, pods
 from headrace.cluster.client import Manifest
+from headrace.cluster.quantities import amount
+from headrace.engines import spark_store
 from headrace.engines.spark import SparkSpec
 from headrace.engines.spark_paths import spark_uri
-from headrace.sites.cluster import Site, StoreSettings
+from headrace.sites.cluster import Site
 
 EXECUTOR_ROLE = "spark-executor"
 EXECUTOR_CONTAINER = "executor"
@@ -26,12 +27,9 @@ _PREFIX = 38  # Spark keeps the rest of 63 letters for `-exec-` and a number
 _HEAP_SHARE = 0.6
 """Share of the pod's memory that is the driver's heap; the rest is Python's and the JVM's own."""
 _LEAST_HEAP = 512
+_MIB = 2**20
 _OVERHEAD, _LEAST_OVERHEAD = 0.4, 384
 """What Spark adds to an executor's heap for Python's workers and the JVM itself: share, MiB."""
-_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
-          "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}  # fmt: skip
-_S3A = "org.apache.hadoop.fs.s3a"
-_CLOUD = "org.apache.spark.internal.io.cloud"
 _SIDECARS = ("wait", "istio-proxy", "linkerd-proxy")
 
 
@@ -80,7 +78,7 @@ def driver_of(pod: Manifest) -> Driver:
             for one in spec.get("tolerations", [])
             if not one.get("key", "").startswith("node.kubernetes.io/")  # Kubernetes adds them
         ),
-        heap=max(_LEAST_HEAP, int(mebibytes(limit) * _HEAP_SHARE)) if limit else 0,
+        heap=max(_LEAST_HEAP, int(amount(limit) / _MIB * _HEAP_SHARE)) if limit else 0,
     )
 
 
@@ -92,7 +90,7 @@ def cluster_settings(
     app: str,
     scratch: Path,
     records: str,
-    labels_: Mapping[str, str],
+    marks: Mapping[str, str],
     annotations: Mapping[str, str],
     code: Path | None = None,
 ) -> dict[str, str]:
@@ -105,7 +103,7 @@ def cluster_settings(
         app: The application's name.
         scratch: A folder for spills in this pod; executors get one of their own there.
         records: The URI of the attempt's folder in the store.
-        labels_: Labels of each executor.
+        marks: Labels of each executor.
         annotations: Annotations of each executor.
         code: The archive with the project's code, if there is any.
     """
@@ -122,11 +120,11 @@ def cluster_settings(
         **_driver_settings(driver),
         **_executor_settings(spec, driver, site),
         **_allocation(spec),
-        **{f"spark.kubernetes.executor.label.{key}": one for key, one in labels_.items()},
+        **{f"spark.kubernetes.executor.label.{key}": one for key, one in marks.items()},
         **{f"spark.kubernetes.executor.annotation.{key}": one for key, one in annotations.items()},
         **_code(code),
-        **event_log(site.store),
-        **store_settings(site.store),
+        **spark_store.event_log(site.store),
+        **spark_store.settings(site.store),
     }
     return settings | dict(spec.conf)
 
@@ -180,10 +178,12 @@ def _allocation(spec: SparkSpec) -> dict[str, str]:
     return {
         "spark.dynamicAllocation.enabled": "true",
         "spark.dynamicAllocation.shuffleTracking.enabled": "true",
+        "spark.dynamicAllocation.shuffleTracking.timeout": "300s",
         "spark.dynamicAllocation.minExecutors": "1",
         "spark.dynamicAllocation.initialExecutors": most,
         "spark.dynamicAllocation.maxExecutors": most,
         "spark.dynamicAllocation.executorIdleTimeout": "60s",
+        "spark.executor.instances": most,
         "spark.kubernetes.allocation.batch.size": "50",
         # A quota without room counts as a failure of an executor, and passes by itself; when
         # to give up is for `spark_watching` to decide.
@@ -205,57 +205,6 @@ def _code(archive: Path | None) -> dict[str, str]:
     return {
         "spark.archives": f"{archive}#{CODE_FOLDER}",
         "spark.executorEnv.PYTHONPATH": f"{WORK}/{CODE_FOLDER}",
-    }
-
-
-def event_log(store: StoreSettings) -> dict[str, str]:
-    """Where Spark keeps what a history server shows."""
-    return {
-        "spark.eventLog.enabled": "true",
-        "spark.eventLog.dir": spark_uri(f"{store.url}/events/spark"),
-        "spark.eventLog.overwrite": "true",
-        "spark.eventLog.rolling.enabled": "true",
-        "spark.eventLog.rolling.maxFileSize": "16m",
-    }
-
-
-def store_settings(store: StoreSettings) -> dict[str, str]:
-    """How `s3a://` and `s3://` are read and written. Credentials are the environment's alone."""
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if store.secret else ()
-    there = {
-        "fs.s3a.endpoint": store.endpoint,
-        "fs.s3a.path.style.access": "true",
-    }
-    hadoop = {
-        "fs.s3.impl": f"{_S3A}.S3AFileSystem",
-        "fs.s3a.endpoint.region": store.region,
-        **(there if store.endpoint else {}),
-        "fs.s3a.aws.credentials.provider": (
-            "software.amazon.awssdk.auth.credentials."
-            + ("EnvironmentVariableCredentialsProvider" if names else "DefaultCredentialsProvider")
-        ),
-        "fs.s3a.buffer.dir": f"{pods.WRITABLE['tmp']}/s3a",
-        **_committer(),
-    }
-    return {
-        **{f"spark.hadoop.{key}": value for key, value in hadoop.items()},
-        "spark.sql.sources.commitProtocolClass": f"{_CLOUD}.PathOutputCommitProtocol",
-        "spark.sql.parquet.output.committer.class": f"{_CLOUD}.BindingParquetOutputCommitter",
-        **{
-            f"spark.kubernetes.executor.secretKeyRef.{name}": f"{store.secret}:{name}"
-            for name in names
-        },
-    }
-
-
-def _committer() -> dict[str, str]:
-    """Files appear when the job commits, by completing uploads: nothing is renamed or copied."""
-    factory = f"{_S3A}.commit.S3ACommitterFactory"
-    return {
-        "fs.s3a.committer.name": "magic",
-        "fs.s3a.committer.magic.enabled": "true",
-        "mapreduce.outputcommitter.factory.scheme.s3a": factory,
-        "mapreduce.outputcommitter.factory.scheme.s3": factory,
     }
 
 
@@ -285,18 +234,6 @@ def pod_template(driver: Driver) -> Manifest:
     }
 
 
-def mebibytes(quantity: str) -> int:
-    """A quantity of memory in Kubernetes' notation, in MiB.
-
-    >>> mebibytes("1.5Gi"), mebibytes("512M"), mebibytes("1073741824")
-    (1536, 488, 1024)
-    """
-    match = re.fullmatch(r"([0-9.]+)([kMGT]i?|Ki)?", quantity)
-    if match is None:
-        raise ValueError(f"not a quantity of memory: {quantity!r}")
-    return int(float(match[1]) * _UNITS[match[2] or ""] / 2**20)
-
-
 def _step_container(containers: list[dict[str, Any]]) -> dict[str, Any]:
     """The container of the step itself, among those that others put beside it."""
     named = [one for one in containers if one["name"] in ("main", "step")]
@@ -304,13 +241,14 @@ def _step_container(containers: list[dict[str, Any]]) -> dict[str, Any]:
     return (named or own or containers)[0]
 
 
-def probe(driver: Driver, spec: SparkSpec, site: Site, labels_: Mapping[str, str]) -> Manifest:
+def probe(driver: Driver, spec: SparkSpec, site: Site, marks: Mapping[str, str]) -> Manifest:
     """A pod like an executor's, to ask the cluster whether it would make one."""
     pod = pod_template(driver)
     container = pod["spec"]["containers"][0]
     cpu = site.defaults[EXECUTOR_ROLE].cpu if EXECUTOR_ROLE in site.defaults else str(spec.cores)
-    heap = mebibytes(spec.memory.upper().rstrip("B").replace("K", "k") + "i")
-    memory = f"{heap + max(_LEAST_OVERHEAD, int(heap * _OVERHEAD))}Mi"
+    # Spark's notation of memory is Java's: 2g, 512m.
+    heap = amount(f"{spec.memory.rstrip('bB').upper()}i") / _MIB
+    memory = f"{int(heap + max(_LEAST_OVERHEAD, heap * _OVERHEAD))}Mi"
     container |= {"image": driver.image, "resources": pods.resources(cpu, memory)}
-    meta = {"name": labels.name(driver.name, "probe"), "labels": dict(labels_)}
+    meta = {"name": labels.name(driver.name, "probe"), "labels": dict(marks)}
     return {**pod, "metadata": meta, "spec": {**pod["spec"], "restartPolicy": "Never"}}

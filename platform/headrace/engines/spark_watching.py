@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LOG_BYTES = 8 * 2**20
 """Most that is kept of an executor's log: its end."""
 _TAIL = 40
+_ALLOCATOR = "org.apache.spark.scheduler.cluster.k8s.ExecutorPodsAllocator"
 _LOOK = 2.0
 _PATIENCE = 10.0
 """Seconds without an executor after which that is worth a word."""
@@ -64,6 +65,7 @@ class Watch:
     ) -> None:
         self.ends: list[End] = []
         self.given_up = ""
+        self._session: SparkSession | None = None
         self._ended: dict[str, float] = {}
         self._cluster, self._store, self._folder = cluster, store, folder
         self._wanted, self._pending = wanted, pending
@@ -77,10 +79,14 @@ class Watch:
         self._over = threading.Event()
         self._said = ""
 
-    def start(self, session: SparkSession) -> None:
-        """Begin; the jobs of `session` are cancelled when there is nothing to hope for."""
+    def start(self) -> None:
+        """Begin, before there is a session."""
         self._watch.start()
-        threading.Thread(target=self._look, args=(session,), daemon=True).start()
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def serve(self, session: SparkSession) -> None:
+        """Take the session whose jobs end when there is nothing more to wait for."""
+        self._session = session
 
     def keep(self, *, failed: bool) -> None:
         """Keep every executor's log, and of a failed step what their pods say."""
@@ -126,7 +132,7 @@ class Watch:
         if spark_executors.is_over(pod) or (leaving and known is not None):
             self._later(self._keep_log, name)
 
-    def _look(self, session: SparkSession) -> None:
+    def _look(self) -> None:
         """Say what is missing while it is missing, and give up when that lasts too long."""
         alone = short = time.monotonic()
         while not self._over.wait(_LOOK):
@@ -139,14 +145,15 @@ class Watch:
             elif running and now - short > _SOME_PATIENCE and (why := self._why_waiting()):
                 self._say(f"{running} of {self._wanted} executors run, the others wait: {why}")
             if now - alone > self._pending:
-                self._give_up(session, f"No executor could start: {self._why()}")
+                self._give_up(f"No executor could start: {self._why()}")
             elif self._failures(now) > max(_FAILURES, _FAILURES_EACH * self._wanted):
-                self._give_up(session, f"Executors failed again and again: {self.ends[-1]}")
+                self._give_up(f"Executors failed again and again: {self.ends[-1]}")
 
-    def _give_up(self, session: SparkSession, why: str) -> None:
+    def _give_up(self, why: str) -> None:
         self.given_up = why
-        with suppress(Exception):  # the session may be ending by itself just now
-            session.sparkContext.cancelAllJobs()
+        if self._session is not None:
+            with suppress(Exception):  # it may be ending by itself just now
+                self._session.sparkContext.cancelAllJobs()
 
     def _failures(self, now: float) -> int:
         """How many executors have failed of themselves within the last hour."""
@@ -157,7 +164,19 @@ class Watch:
         return spark_executors.why_waiting(self.pods())
 
     def _why(self) -> str:
-        return self._why_waiting() or self._refusal() or "none has been asked for yet"
+        if why := self._why_waiting():
+            return why
+        if why := self._refusal():
+            self._quieten()
+        return why or "none has been asked for yet"
+
+    def _quieten(self) -> None:
+        """Spark logs each refusal with its whole stack, several a second; one line tells it."""
+        if self._session is not None:
+            with suppress(Exception):
+                log4j: Any = self._session.sparkContext._jvm
+                log4j = log4j.org.apache.logging.log4j
+                log4j.core.config.Configurator.setLevel(_ALLOCATOR, log4j.Level.OFF)
 
     def _say(self, text: str) -> None:
         if text != self._said:

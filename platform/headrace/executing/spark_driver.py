@@ -36,9 +36,8 @@ def run(
         scratch: A folder for temporary files.
     """
     signature = resolved_signature(function, session=True)
-    given = spark_paths.for_spark(
-        arguments, {name: one.annotation for name, one in signature.parameters.items()}
-    )
+    annotations = {name: one.annotation for name, one in signature.parameters.items()}
+    given = spark_paths.for_spark(arguments, annotations)
     try:
         with (
             spark_kubernetes.cluster_session(
@@ -46,6 +45,7 @@ def run(
             ) as session,
             spark_paths.read_by_spark(given),
         ):
+            spark_kubernetes.empty(session, _outputs(arguments, annotations))
             return function(**{session_parameter: session}, **given)
     except spark_failures.Explained as explained:
         assert explained.__cause__ is not None
@@ -59,6 +59,18 @@ def code_of(function: Callable[..., Any]) -> Path | None:
     if file is None or function.__module__ == "__main__" or failures.foreign(file):
         return None
     return spark_paths.code_root(function.__module__, file)
+
+
+def _outputs(arguments: Mapping[str, Any], annotations: Mapping[str, Any]) -> list[str]:
+    """Where in the store the step's outputs are to be."""
+    from kfp.dsl.types import type_annotations as kinds
+
+    found = [
+        str(arguments[name].uri)
+        for name, annotation in annotations.items()
+        if hasattr(arguments.get(name), "uri") and kinds.is_artifact_wrapped_in_Output(annotation)
+    ]
+    return [one for one in found if one.startswith("s3://")]
 
 
 def _place(around: Surroundings) -> spark_kubernetes.Place:

@@ -130,8 +130,6 @@ def _unfinished(events: Iterable[Event]) -> Iterator[Event]:
     open_steps: dict[str, Event] = {}
     for event in events:
         match event["type"]:
-            case "run_started":
-                open_steps.clear()
             case "step_started":
                 open_steps[event["step"]] = event
             case "step_finished":

@@ -89,8 +89,6 @@ def gather(sources: Sources, *, state: State, killed: bool, site: str, only: str
 def _steps(events: Iterable[Event]) -> Iterable[_Step]:
     known: dict[str, _Step] = {}
     for event in events:
-        if event["type"] == "run_started":  # one that was picked up begins anew
-            known.clear()
         if "step" not in event:
             continue
         name = str(event.get("name") or event["step"])

@@ -199,7 +199,9 @@ class Account:
     def _outputs(self, step: StepNow, pod: Pod, log: PodLog | None) -> Outputs:
         if log is not None and log.imported:
             (name, one), *_ = _declared(step, "artifacts").items()
-            artifact = Artifact(name=name, type=_schema(one), uri=log.imported)
+            given = step.executor["importer"].get("metadata", {})
+            metadata = {key: value for key, value in given.items() if "{{" not in f"{key}{value}"}
+            artifact = Artifact(name=name, type=_schema(one), uri=log.imported, metadata=metadata)
             return Outputs(artifacts={name: [artifact]})
         return outputs_of(step, pod, log)
 

@@ -14,6 +14,8 @@ from headrace.core import nodes
 KFP_RUN = "pipeline/runid"
 """The label by which Kubeflow Pipelines marks the pods of a run."""
 KFP_NODE = "workflows.argoproj.io/node-name"
+_NODE = ".root."
+"""What the name of a node of Kubeflow Pipelines' contains, and no step's path."""
 SPARK_NUMBER = "spark-exec-id"
 OVER = ("Succeeded", "Failed")
 SERVER = "server"
@@ -226,11 +228,10 @@ def number_of(pod: Manifest) -> str:
 def step_of(pod: Manifest) -> str:
     """The path of a pod's step, as far as the pod says it."""
     notes = pod["metadata"].get("annotations") or {}
-    if path := notes.get(labels.STEP_PATH):
-        return str(path)
-    if node := notes.get(KFP_NODE):
-        return nodes.of_pod(str(node)).path
-    return _marks(pod).get(labels.STEP, "")
+    told = str(notes.get(labels.STEP_PATH) or notes.get(KFP_NODE) or "")
+    if _NODE in told:
+        return nodes.of_pod(told).path
+    return told or _marks(pod).get(labels.STEP, "")
 
 
 def belongs(pod_step: str, step: str) -> bool:

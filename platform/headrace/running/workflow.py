@@ -89,6 +89,8 @@ class StepNow:
     """The kind of its engine; empty for a group."""
     component: Mapping[str, Any] = field(default_factory=dict)
     """Its component."""
+    executor: Mapping[str, Any] = field(default_factory=dict)
+    """Its executor."""
     state: State = State.PENDING
     """Where it stands."""
     reason: str = ""
@@ -197,6 +199,7 @@ def _step(ir: Mapping[str, Any], path: str, task: Mapping[str, Any], some: _Node
         name=display(_last_name(path), task) + some.label,
         engine=jobs.engine_of(executor),
         component=component,
+        executor=executor,
         state=some.state,
         reason=some.reason,
         driver=some.driver_pod,

@@ -41,11 +41,13 @@ def site_findings(context: str, namespace: str, *, images: bool) -> Iterator[Fin
         UsageError: There is no such context.
     """
     cluster = connect(context, namespace)
+    subject = "cluster"
     try:
         yield check_cluster(cluster)
+        subject = "site"
         site = discover(cluster)
     except HeadraceError as error:
-        yield from_error("site", error)
+        yield from_error(subject, error)
         return
     yield fine("site", f"{cluster.namespace} keeps what it makes at {site.store.url}")
     yield from side_by_side(_questions(cluster, site, images=images))

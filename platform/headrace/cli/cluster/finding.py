@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from headrace.sites.home import Home
 from headrace.sites.journal import Event, RunRecord, find_run, list_runs, read_events
 
 _MOST_NAMED = 20
+_KFP_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 QUIET_SECONDS = 10.0
 """For how long nothing of a run without a client may be at work until it counts as over."""
 
@@ -57,7 +59,7 @@ class Found:
 
 def kfp_run(view: RunView) -> str:
     """Kubeflow Pipelines' id of a run; empty if that does not drive it."""
-    return str((view.site or {}).get("kfp_run") or "")
+    return view.run if (view.site or {}).get("driver") == "kfp" else ""
 
 
 def at_work(run: Found) -> bool:
@@ -178,6 +180,8 @@ def _on_site(home: Home, text: str, there: Access) -> tuple[str, Path | None]:
     if there.problem and there.cluster is None:
         raise there.problem
     known = sorted({*recalling.runs_of(there.cluster, there.store), *local}, key=recalling.moment)
+    if _KFP_ID.fullmatch(text):  # its pods do not say that they are ours
+        return text, None
     run = _chosen(text, known, there)
     return run, local.get(run)
 
@@ -202,7 +206,9 @@ def _chosen(text: str, known: Sequence[str], there: Access) -> str:
 
 
 def _recalled(run: str, there: Access) -> Found:
-    seen = seeing.look(there.cluster, run) if there.cluster else Seen()
+    kfp = run if _KFP_ID.fullmatch(run) else ""
+    seen = seeing.look(there.cluster, run, kfp_run=kfp) if there.cluster else Seen()
     site = {"context": there.context, "namespace": there.namespace}
+    site |= {"driver": "kfp"} if kfp else {}
     events = recalling.recall(there.store, run, seen.pods, site)
     return Found(view=fold(events), events=events, folder=None, there=there, seen=seen)

@@ -1,0 +1,411 @@
+"""A run that Kubeflow Pipelines carried out, as a real server of version 2.17 told of it.
+
+`golden/kfp_run.json` holds what the server said: the run, its workflow and its pods' logs. A
+server here says it again, all at once or as it was at some moment of the run. The events that
+come of it are `golden/kfp_events.txt`; when a change of them is meant:
+`UPDATE_GOLDEN=1 pytest tests/running/test_kubeflow.py`.
+"""
+
+import base64
+import gzip
+import json
+import os
+import re
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from headrace.core.errors import EnvironmentProblem, UsageError
+from headrace.core.states import State
+from headrace.running import kubeflow, podlog, workflow
+from headrace.sites.journal import Journal, read_record
+
+HERE = Path(__file__).parent / "golden"
+RECORDED = json.loads((HERE / "kfp_run.json").read_text())
+RUN_ID = RECORDED["run"]["run_id"]
+MOMENTS = [
+    f"2026-11-24T11:{one}Z" for one in ("21:48", "22:15", "22:22", "22:50", "23:30", "24:40")
+]
+
+
+class Replay(ThreadingHTTPServer):
+    """Says what the real server said."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.moments = []  # of the next looks; after them comes the end
+        self.failures = []  # statuses with which the next requests are answered
+        self.posted = []
+        self.experiments = []
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def answer(self, method, path, query, body):
+        if method == "POST":
+            self.posted.append((path, json.loads(body or b"null")))
+            made = {"/apis/v2beta1/runs": {"run_id": "new"}}
+            return json.dumps(made.get(path, {"experiment_id": "e-1"})).encode()
+        if path == "/apis/v2beta1/experiments":
+            return json.dumps({"experiments": self.experiments}).encode()
+        if path == f"/apis/v2beta1/runs/{RUN_ID}":
+            return json.dumps(self.run()).encode()
+        if path == f"/apis/v1beta1/runs/{RUN_ID}":
+            text = json.dumps(as_it_was(self.moments.pop(0) if self.moments else None))
+            return json.dumps({"pipeline_runtime": {"workflow_manifest": text}}).encode()
+        if path == "/apis/v1alpha1/tasks":
+            wanted = re.search(r'"string_value": "(\d+)"', query)[1]
+            return json.dumps(RECORDED["tasks"][wanted]).encode()
+        if found := re.fullmatch(f"/apis/v1alpha1/runs/{RUN_ID}/nodes/(.+)/log", path):
+            log = RECORDED["logs"].get(found[1])
+            return (log or '{"error_message":"no such pod"}').encode()
+        return None
+
+    def run(self):
+        if not self.moments:
+            return RECORDED["run"]
+        # The number of looks to come stands for what changes between them.
+        task = {"task_id": "x", "state": str(len(self.moments))}
+        return {**RECORDED["run"], "state": "RUNNING", "run_details": {"task_details": [task]}}
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+    def do_GET(self):
+        from urllib.parse import unquote_plus
+
+        path, _, query = self.path.partition("?")
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        status, answer = 200, None
+        if self.server.failures:
+            status = self.server.failures.pop(0)
+            answer = b'{"message": "try later"}'
+        answer = answer or self.server.answer(self.command, path, unquote_plus(query), body)
+        if answer is None:
+            status, answer = 404, b'{"code": 5, "message": "Run nowhere not found"}'
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_POST = do_GET
+
+
+def as_it_was(moment):
+    """The workflow at a moment; at its end for None."""
+    if moment is None:
+        return RECORDED["workflow"]
+    nodes = {}
+    for key, node in RECORDED["workflow"]["status"]["nodes"].items():
+        if node["startedAt"] > moment:
+            continue
+        if node["finishedAt"] > moment:
+            left_out = ("finishedAt", "message", "outputs")
+            node = {name: one for name, one in node.items() if name not in left_out}
+            node["phase"] = "Running"
+        nodes[key] = node
+    return {**RECORDED["workflow"], "status": {"phase": "Running", "nodes": nodes}}
+
+
+@pytest.fixture
+def replay(monkeypatch):
+    monkeypatch.setattr(kubeflow, "_LOOK_SECONDS", 0.01)
+    server = Replay()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def followed(replay, **options):
+    events = []
+    server = kubeflow.connect(replay.url, "team", patience=5)
+    kubeflow.follow(RUN_ID, server, events.append, **options)
+    return events
+
+
+def in_short(event):
+    """An event without what differs from time to time: when it was told, and by whom."""
+    moment = {} if event["type"] == "step_note" or event.get("reason") else {"time": event["time"]}
+    return {**{key: one for key, one in event.items() if key != "time"}, **moment}
+
+
+def by_step(events):
+    """The events of each step, in order: steps side by side may be told in either order."""
+    found = {}
+    for one in events:
+        found.setdefault(one.get("step", ""), []).append(in_short(one))
+    return found
+
+
+def test_the_whole_run_is_told(replay, tmp_path):
+    events = followed(replay, folder=tmp_path)
+    text = "".join(json.dumps(in_short(one), sort_keys=True) + "\n" for one in events)
+    text = text.replace(str(tmp_path), "FOLDER")
+    path = HERE / "kfp_events.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_it_makes_no_difference_how_often_one_looks(replay, tmp_path):
+    at_once = by_step(followed(replay, folder=tmp_path))
+    replay.moments = list(MOMENTS)
+    assert by_step(followed(replay, folder=tmp_path)) == at_once
+
+
+@pytest.mark.parametrize("count", range(0, 38, 4))
+def test_another_client_goes_on_from_what_was_told(replay, count):
+    events = followed(replay)
+    rest = followed(replay, known=events[:count])
+    assert [in_short(one) for one in rest] == [in_short(one) for one in events[count:]]
+
+
+def test_its_journal_reads_like_any_other(replay, tmp_path):
+    journal = Journal(tmp_path)
+    server = kubeflow.connect(replay.url, "team")
+    journal.write({**kubeflow.beginning(RUN_ID, server), "pid": 1})
+    kubeflow.follow(RUN_ID, server, journal.write, folder=tmp_path)
+    record = read_record(tmp_path)
+    assert (record.run_id, record.pipeline, record.state, record.seconds) == (
+        RUN_ID, "many-things", State.FAILED, 200.0,
+    )  # fmt: skip
+
+
+def test_the_users_lines_alone_are_kept(replay, tmp_path):
+    followed(replay, folder=tmp_path)
+    log = (tmp_path / "logs/fin.log").read_text()
+    assert log == (
+        "PipelineTaskFinalStatus(state='FAILED', pipeline_job_resource_name='many-things-zgz58', "
+        "pipeline_task_name='exit-handler-1', error_code=None, error_message=None)\n"
+    )
+    first = (tmp_path / "logs/exit-handler-1/flaky.log").read_text().splitlines()
+    assert (first[0], first[-2]) == (
+        "Traceback (most recent call last):", "ValueError: first time fails",
+    )  # fmt: skip
+
+
+def test_a_large_workflow_comes_packed():
+    ir, whole = RECORDED["run"]["pipeline_spec"], RECORDED["workflow"]
+    packed = base64.b64encode(gzip.compress(json.dumps(whole["status"]["nodes"]).encode()))
+    large = {**whole, "status": {"compressedNodes": packed.decode()}}
+    assert workflow.read(ir, large) == workflow.read(ir, whole)
+
+
+def test_a_server_that_comes_back_is_waited_for(replay):
+    told = []
+    replay.failures = [503, 500]
+    server = kubeflow.connect(replay.url, "team", patience=5, on_wait=told.append)
+    assert kubeflow.beginning(RUN_ID, server)["pipeline"] == "many-things"
+    assert told == [
+        "Kubeflow Pipelines does not answer now: try later",
+        "Kubeflow Pipelines answers again",
+    ]
+
+
+def test_a_server_that_does_not_answer_is_given_up():
+    with taken_port() as port:
+        server = kubeflow.connect(f"http://127.0.0.1:{port}", "team", patience=0.3)
+        with pytest.raises(EnvironmentProblem) as raised:
+            kubeflow.beginning(RUN_ID, server)
+    assert raised.value.what.startswith("Kubeflow Pipelines does not answer: ")
+    assert raised.value.where == (f"http://127.0.0.1:{port}",)
+
+
+@contextmanager
+def taken_port():
+    """A port that nobody else takes and on which nobody listens."""
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def test_a_run_that_is_not_there_is_named(replay):
+    with pytest.raises(UsageError) as raised:
+        kubeflow.beginning("nowhere", kubeflow.connect(replay.url, "team"))
+    assert raised.value.what == "Kubeflow Pipelines does not know it: Run nowhere not found"
+
+
+def test_a_gateway_that_asks_for_a_token_says_how(replay):
+    replay.failures = [401]
+    with pytest.raises(EnvironmentProblem) as raised:
+        kubeflow.beginning(RUN_ID, kubeflow.connect(replay.url, "team"))
+    assert raised.value.hint == "set HEADRACE_KFP_TOKEN to a token that it takes"
+
+
+TEXT = """\
+components:
+  comp-inner:
+    dag:
+      tasks:
+        deep: {cachingOptions: {enableCache: true}}
+pipelineInfo: {name: small}
+root:
+  dag:
+    tasks:
+      one: {cachingOptions: {enableCache: true}}
+---
+platforms: {kubernetes: {deploymentSpec: {executors: {}}}}
+"""
+IR = {
+    "components": {
+        "comp-inner": {"dag": {"tasks": {"deep": {"cachingOptions": {"enableCache": True}}}}}
+    },
+    "pipelineInfo": {"name": "small"},
+    "root": {"dag": {"tasks": {"one": {"cachingOptions": {"enableCache": True}}}}},
+}
+UNCACHED = {
+    "components": {"comp-inner": {"dag": {"tasks": {"deep": {"cachingOptions": {}}}}}},
+    "pipelineInfo": {"name": "small"},
+    "root": {"dag": {"tasks": {"one": {"cachingOptions": {}}}}},
+}
+PLATFORMS = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}
+
+
+def submitted(replay, text, **options):
+    server = kubeflow.connect(replay.url, "team")
+    run_id = kubeflow.submit(
+        text, {"n": 3}, server, run_name="small-1", experiment="small", **options
+    )
+    assert run_id == "new"
+    return replay.posted
+
+
+def test_a_run_is_submitted_with_its_experiment(replay):
+    posted = submitted(replay, TEXT, pipeline_root="s3://bucket/site", service_account="runner")
+    assert posted == [
+        ("/apis/v2beta1/experiments", {"display_name": "small", "namespace": "team"}),
+        (
+            "/apis/v2beta1/runs",
+            {
+                "display_name": "small-1",
+                "experiment_id": "e-1",
+                "pipeline_spec": {"pipeline_spec": IR, "platform_spec": PLATFORMS},
+                "runtime_config": {"parameters": {"n": 3}, "pipeline_root": "s3://bucket/site"},
+                "service_account": "runner",
+            },
+        ),
+    ]
+
+
+def test_without_the_cache_no_task_uses_it_however_deep(replay):
+    replay.experiments = [{"experiment_id": "e-0"}]
+    posted = submitted(replay, TEXT.partition("---")[0], use_cache=False)
+    assert posted == [
+        (
+            "/apis/v2beta1/runs",
+            {
+                "display_name": "small-1",
+                "experiment_id": "e-0",
+                "pipeline_spec": UNCACHED,
+                "runtime_config": {"parameters": {"n": 3}},
+            },
+        )
+    ]
+
+
+def test_an_interrupted_run_is_cancelled_once_and_followed_to_its_end(replay):
+    interrupted = threading.Event()
+    interrupted.set()
+    replay.moments = list(MOMENTS)
+    assert followed(replay, interrupted=interrupted)[-1]["type"] == "run_finished"
+    assert replay.posted == [(f"/apis/v2beta1/runs/{RUN_ID}:terminate", None)]
+
+
+LAUNCHER = "I1124 11:22:51.307447      16 launcher_v2.go:867] Executing upload attempt: 1\n"
+FATAL = "F1124 11:22:51.404453      16 main.go:59] "
+RAISED = """\
+Traceback (most recent call last):
+  File "<frozen runpy>", line 88, in _run_code
+  File "/opt/venv/lib/python3.12/site-packages/kfp/dsl/executor.py", line 453, in execute
+    result = self.func(**func_kwargs)
+  File "/work/code/0123/steps.py", line 7, in train
+    raise OSError("no room")
+OSError: no room
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "message", "error"),
+    [
+        (
+            f"epoch 1\n{RAISED}{LAUNCHER}{FATAL}failed to execute component: exit status 1\n",
+            "main: Error (exit code 1)",
+            {
+                "kind": "OSError",
+                "what": "OSError: no room",
+                "traceback": '  File "/work/code/0123/steps.py", line 7, in train\n'
+                '    raise OSError("no room")',
+            },
+        ),
+        (
+            "::headrace:: "
+            + json.dumps(
+                {
+                    "type": "step_failed",
+                    "error": {
+                        "kind": "GateFailed", "what": "The gate said no.", "where": ["gate.json"],
+                        "hint": "train longer", "exit_code": 3, "traceback": "",
+                    },
+                }
+            )
+            + f"\n{RAISED}{FATAL}failed to execute component: exit status 1\n",
+            "main: Error (exit code 1)",
+            {
+                "kind": "GateFailed", "what": "The gate said no.", "where": ["gate.json", "pod p"],
+                "hint": "train longer", "exit_code": 3,
+            },
+        ),
+        (
+            "epoch 1\n",
+            "main: OOMKilled (exit code 137)",
+            {
+                "what": "The step was killed by SIGKILL.",
+                "hint": "if nobody killed it, it needed more memory than its pod has: ask for more",
+            },
+        ),
+        (
+            f"{FATAL}failed to execute component: signal: killed\n",
+            "main: Error (exit code 1)",
+            {
+                "what": "The step was killed by SIGKILL.",
+                "hint": "if nobody killed it, it needed more memory than its pod has: ask for more",
+            },
+        ),
+        (
+            f"not found\n{FATAL}failed to execute component: exit status 127\n",
+            "main: Error (exit code 1)",
+            {
+                "what": "The step ended with exit code 127.",
+                "hint": "its log has what it printed last",
+            },
+        ),
+        (
+            f"{FATAL}KFP driver: driver.Container(pipelineName=p, taskName=\"t\") failed: "
+            'input parameter "n" type mismatch\n',
+            "main: Error (exit code 1)",
+            {
+                "what": "Kubeflow Pipelines could not run the step: "
+                'input parameter "n" type mismatch',
+            },
+        ),
+        ("", "pod deleted", {"what": "The step's pod failed: pod deleted"}),
+    ],
+)  # fmt: skip
+def test_a_failure_is_described_by_whoever_knows_most(log, message, error):
+    plain = {
+        "kind": "StepFailed", "where": ["pod p"], "hint": "", "exit_code": 1, "traceback": "",
+    }  # fmt: skip
+    found = podlog.describe(podlog.read(log), message=message, where=["pod p"])
+    assert found == {**plain, **error}
