@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ RELEASE = "headrace"
 IMAGES = os.environ.get("HEADRACE_IMAGES", "")
 S3_FOR_PODS = os.environ.get("HEADRACE_TEST_S3", "http://s3.testbed:9000")
 OF_THE_CHART = ("Helm",)
+GONE_WITHIN = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +185,9 @@ def namespace(kubernetes: Cluster, name: str) -> Iterator[Cluster]:
         yield replace(kubernetes, namespace=name)
     finally:
         kubernetes.ask(f"/api/v1/namespaces/{name}", method="DELETE")
+        until = time.monotonic() + GONE_WITHIN
+        while kubernetes.get("namespaces", name) and time.monotonic() < until:
+            time.sleep(0.5)
 
 
 def store_values(url: str) -> dict[str, Any]:
@@ -198,12 +203,14 @@ def store_values(url: str) -> dict[str, Any]:
     }
 
 
-def install(helm: str, cluster: Cluster, images: Path, values: dict[str, Any]) -> None:
-    """Install the chart and wait until MLflow is ready."""
+def install(
+    helm: str, cluster: Cluster, images: Path, values: dict[str, Any], *, wait: bool = True
+) -> None:
+    """Install the chart and wait until MLflow is ready, unless told not to."""
     done = subprocess.run(
         [helm, "install", RELEASE, str(ROOT / "helm/headrace"), "--kube-context", cluster.context,
          "--namespace", cluster.namespace, "--values", str(images), "--values", "-",
-         "--wait", "--timeout", "5m"],
+         *(["--wait"] if wait else []), "--timeout", "10m"],
         input=json.dumps(values), capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:

@@ -22,7 +22,7 @@ from headrace.cluster.forwarding import forward
 from headrace.core.errors import StepFailed, UsageError
 from headrace.registry.needs import servable
 from headrace.serving import deployed
-from headrace.serving.manifests import Scale
+from headrace.serving.offers import Scale
 
 from .serving import load, register, run_pod, until
 
@@ -135,7 +135,7 @@ def test_versions_come_and_go(site: Any, nothing_served: None) -> None:
     assert running.summary["answers"].keys() <= {"new 2", "kept 2"}
     first_line, *log = caught.value.what.splitlines()
     assert first_line == (
-        "Version 3 of flights did not become ready: the container server ended with exit code 1. "
+        "Version 3 of flights did not become ready: its container 'server' ended with exit code 1. "
         "Version 2 is served as before."
     )
     assert log[-1] == "  | ValueError: the weights are missing"
@@ -155,7 +155,7 @@ def test_a_first_version_that_fails_leaves_nothing(site: Any, nothing_served: No
     with pytest.raises(StepFailed) as caught:
         serve(site, "words", "1", told)
     assert caught.value.what.splitlines()[0] == (
-        "Version 1 of words did not become ready: the container server ended with exit code 1. "
+        "Version 1 of words did not become ready: its container 'server' ended with exit code 1. "
         "It was removed again."
     )
     assert told[-1] == "rolled back: nothing of words is left"
@@ -184,8 +184,9 @@ def test_whoever_gives_up_leaves_what_was_there(
 def test_an_image_that_cannot_be_pulled_is_named(site: Any, nothing_served: None) -> None:
     import dataclasses
 
-    from headrace.serving.manifests import Offer
-    from headrace.serving.rollout import Patience, roll_out
+    from headrace.serving.offers import Offer
+    from headrace.serving.rollout import roll_out
+    from headrace.serving.troubles import Patience
 
     offer = Offer(
         version=servable(site.mlflow, "flights", "1"), alias="", scale=SCALE, site=site.site,
@@ -193,15 +194,14 @@ def test_an_image_that_cannot_be_pulled_is_named(site: Any, nothing_served: None
     )  # fmt: skip
     told: list[str] = []
     with pytest.raises(StepFailed) as caught:
-        roll_out(site.cluster, offer, told.append, Patience(image=3))
-    assert "the image registry.testbed/nobody/nothing:1 cannot be pulled: " in caught.value.what
+        roll_out(site.cluster, offer, told.append, Patience(making=3))
+    assert "cannot get the image registry.testbed/nobody/nothing:1: " in caught.value.what
     huge = dataclasses.replace(
         offer, image=site.site.images["python"], scale=Scale(cpu="900"), rollout="s"
     )
     with pytest.raises(StepFailed) as caught:
         roll_out(site.cluster, huge, told.append, Patience(room=3))
-    assert "no node has room for a pod: " in caught.value.what
-    assert "Insufficient cpu" in caught.value.what
+    assert "finds no node with 900 cpu free " in caught.value.what
 
 
 def test_load_adds_replicas(site: Any, nothing_served: None) -> None:

@@ -1,9 +1,10 @@
-"""A run that Kubeflow Pipelines carried out, as a real server of version 2.17 told of it.
+"""Runs that Kubeflow Pipelines carried out, as a real server of version 2.17 told of them.
 
-`golden/kfp_run.json` holds what the server said: the run, its workflow and its pods' logs. A
-server here says it again, all at once or as it was at some moment of the run. The events that
-come of it are `golden/kfp_events.txt`; when a change of them is meant:
-`UPDATE_GOLDEN=1 pytest tests/running/test_kubeflow.py`.
+`golden/kfp_NAME.json` holds what the server said: a run, its workflow and its pods' logs. In
+many-things there is all of control flow, caching and a failure; odd-things has pods that are
+killed or never start, and was cancelled. A server here says it again, all at once or as it was
+at some moment of the run. The events that come of it are `golden/kfp_NAME.txt`; when a change
+of them is meant: `UPDATE_GOLDEN=1 pytest tests/running/test_kubeflow.py`.
 """
 
 import base64
@@ -24,11 +25,17 @@ from headrace.running import kubeflow, podlog, workflow
 from headrace.sites.journal import Journal, read_record
 
 HERE = Path(__file__).parent / "golden"
-RECORDED = json.loads((HERE / "kfp_run.json").read_text())
-RUN_ID = RECORDED["run"]["run_id"]
-MOMENTS = [
-    f"2026-11-24T11:{one}Z" for one in ("21:48", "22:15", "22:22", "22:50", "23:30", "24:40")
-]
+NAMES = ("many-things", "odd-things")
+RECORDED = {name: json.loads((HERE / f"kfp_{name}.json").read_text()) for name in NAMES}
+RUN_ID = RECORDED["many-things"]["run"]["run_id"]
+MOMENTS = {
+    name: [f"2026-11-24T11:{one}Z" for one in times]
+    for name, times in {
+        "many-things": ("21:48", "22:15", "22:22", "22:50", "23:30", "24:40"),
+        "odd-things": ("28:30", "29:05", "30:11", "30:50", "31:45", "31:47"),
+    }.items()
+}
+CANCELLED_AT = "2026-11-24T11:31:43Z"
 
 
 class Replay(ThreadingHTTPServer):
@@ -36,8 +43,11 @@ class Replay(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, name):
         super().__init__(("127.0.0.1", 0), Handler)
+        self.name = name
+        self.recorded = RECORDED[name]
+        self.run_id = self.recorded["run"]["run_id"]
         self.moments = []  # of the next looks; after them comes the end
         self.failures = []  # statuses with which the next requests are answered
         self.posted = []
@@ -54,25 +64,51 @@ class Replay(ThreadingHTTPServer):
             return json.dumps(made.get(path, {"experiment_id": "e-1"})).encode()
         if path == "/apis/v2beta1/experiments":
             return json.dumps({"experiments": self.experiments}).encode()
-        if path == f"/apis/v2beta1/runs/{RUN_ID}":
+        if path == f"/apis/v2beta1/runs/{self.run_id}":
             return json.dumps(self.run()).encode()
-        if path == f"/apis/v1beta1/runs/{RUN_ID}":
-            text = json.dumps(as_it_was(self.moments.pop(0) if self.moments else None))
+        if path == f"/apis/v1beta1/runs/{self.run_id}":
+            text = json.dumps(self.as_it_was(self.moments.pop(0) if self.moments else None))
             return json.dumps({"pipeline_runtime": {"workflow_manifest": text}}).encode()
         if path == "/apis/v1alpha1/tasks":
             wanted = re.search(r'"string_value": "(\d+)"', query)[1]
-            return json.dumps(RECORDED["tasks"][wanted]).encode()
-        if found := re.fullmatch(f"/apis/v1alpha1/runs/{RUN_ID}/nodes/(.+)/log", path):
-            log = RECORDED["logs"].get(found[1])
+            return json.dumps(self.recorded["tasks"][wanted]).encode()
+        if found := re.fullmatch(f"/apis/v1alpha1/runs/{self.run_id}/nodes/(.+)/log", path):
+            log = self.recorded["logs"].get(found[1])
             return (log or '{"error_message":"no such pod"}').encode()
         return None
 
     def run(self):
         if not self.moments:
-            return RECORDED["run"]
+            return self.recorded["run"]
         # The number of looks to come stands for what changes between them.
         task = {"task_id": "x", "state": str(len(self.moments))}
-        return {**RECORDED["run"], "state": "RUNNING", "run_details": {"task_details": [task]}}
+        history = [
+            one
+            for one in self.recorded["run"]["state_history"]
+            if one["state"] == "CANCELING" and self.moments[0] >= CANCELLED_AT
+        ]
+        now = {
+            "state": "RUNNING",
+            "state_history": history,
+            "run_details": {"task_details": [task]},
+        }
+        return {**self.recorded["run"], **now}
+
+    def as_it_was(self, moment):
+        """The workflow at a moment; at its end for None."""
+        whole = self.recorded["workflow"]
+        if moment is None:
+            return whole
+        nodes = {}
+        for key, node in whole["status"]["nodes"].items():
+            if node["startedAt"] > moment:
+                continue
+            if node["finishedAt"] > moment:
+                left_out = ("finishedAt", "message", "outputs")
+                node = {name: one for name, one in node.items() if name not in left_out}
+                node["phase"] = "Running"
+            nodes[key] = node
+        return {**whole, "status": {"phase": "Running", "nodes": nodes}}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -100,36 +136,23 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_GET
 
 
-def as_it_was(moment):
-    """The workflow at a moment; at its end for None."""
-    if moment is None:
-        return RECORDED["workflow"]
-    nodes = {}
-    for key, node in RECORDED["workflow"]["status"]["nodes"].items():
-        if node["startedAt"] > moment:
-            continue
-        if node["finishedAt"] > moment:
-            left_out = ("finishedAt", "message", "outputs")
-            node = {name: one for name, one in node.items() if name not in left_out}
-            node["phase"] = "Running"
-        nodes[key] = node
-    return {**RECORDED["workflow"], "status": {"phase": "Running", "nodes": nodes}}
-
-
-@pytest.fixture
-def replay(monkeypatch):
+@pytest.fixture(params=["many-things"])
+def replay(request, monkeypatch):
     monkeypatch.setattr(kubeflow, "_LOOK_SECONDS", 0.01)
-    server = Replay()
+    server = Replay(request.param)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
     yield server
     server.shutdown()
     server.server_close()
 
 
+both = pytest.mark.parametrize("replay", NAMES, indirect=True)
+
+
 def followed(replay, **options):
     events = []
     server = kubeflow.connect(replay.url, "team", patience=5)
-    kubeflow.follow(RUN_ID, server, events.append, **options)
+    kubeflow.follow(replay.run_id, server, events.append, **options)
     return events
 
 
@@ -147,19 +170,21 @@ def by_step(events):
     return found
 
 
+@both
 def test_the_whole_run_is_told(replay, tmp_path):
     events = followed(replay, folder=tmp_path)
     text = "".join(json.dumps(in_short(one), sort_keys=True) + "\n" for one in events)
     text = text.replace(str(tmp_path), "FOLDER")
-    path = HERE / "kfp_events.txt"
+    path = HERE / f"kfp_{replay.name}.txt"
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
     assert text == path.read_text()
 
 
+@both
 def test_it_makes_no_difference_how_often_one_looks(replay, tmp_path):
     at_once = by_step(followed(replay, folder=tmp_path))
-    replay.moments = list(MOMENTS)
+    replay.moments = list(MOMENTS[replay.name])
     assert by_step(followed(replay, folder=tmp_path)) == at_once
 
 
@@ -195,7 +220,8 @@ def test_the_users_lines_alone_are_kept(replay, tmp_path):
 
 
 def test_a_large_workflow_comes_packed():
-    ir, whole = RECORDED["run"]["pipeline_spec"], RECORDED["workflow"]
+    recorded = RECORDED["many-things"]
+    ir, whole = recorded["run"]["pipeline_spec"], recorded["workflow"]
     packed = base64.b64encode(gzip.compress(json.dumps(whole["status"]["nodes"]).encode()))
     large = {**whole, "status": {"compressedNodes": packed.decode()}}
     assert workflow.read(ir, large) == workflow.read(ir, whole)
@@ -318,9 +344,33 @@ def test_without_the_cache_no_task_uses_it_however_deep(replay):
 def test_an_interrupted_run_is_cancelled_once_and_followed_to_its_end(replay):
     interrupted = threading.Event()
     interrupted.set()
-    replay.moments = list(MOMENTS)
+    replay.moments = list(MOMENTS["many-things"])
     assert followed(replay, interrupted=interrupted)[-1]["type"] == "run_finished"
     assert replay.posted == [(f"/apis/v2beta1/runs/{RUN_ID}:terminate", None)]
+
+
+def test_a_run_that_has_ended_is_not_cancelled(replay):
+    replay.failures = [400]
+    kubeflow.cancel(RUN_ID, kubeflow.connect(replay.url, "team"))
+
+
+def test_a_run_that_may_not_be_cancelled_is_said(replay):
+    replay.failures = [403]
+    replay.moments = list(MOMENTS["many-things"])
+    with pytest.raises(EnvironmentProblem):
+        kubeflow.cancel(RUN_ID, kubeflow.connect(replay.url, "team"))
+
+
+@pytest.mark.parametrize("replay", ["odd-things"], indirect=True)
+def test_what_was_called_off_has_not_failed(replay):
+    """Its pods end as failed before the run does."""
+    replay.moments = ["2026-11-24T11:31:45Z"]
+    ended = [one for one in followed(replay) if one["type"] == "step_finished"]
+    states = {one["step"]: one["state"] for one in ended}
+    assert states == {
+        "big": State.FAILED, "killed": State.FAILED,
+        "slow": State.CANCELLED, "many-2": State.CANCELLED, "nopull": State.CANCELLED,
+    }  # fmt: skip
 
 
 LAUNCHER = "I1124 11:22:51.307447      16 launcher_v2.go:867] Executing upload attempt: 1\n"
@@ -400,7 +450,7 @@ OSError: no room
                 'input parameter "n" type mismatch',
             },
         ),
-        ("", "pod deleted", {"what": "The step's pod failed: pod deleted"}),
+        ("", "pod deleted", {"what": "The pod failed: pod deleted"}),
     ],
 )  # fmt: skip
 def test_a_failure_is_described_by_whoever_knows_most(log, message, error):

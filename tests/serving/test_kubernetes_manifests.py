@@ -18,7 +18,7 @@ from headrace.core.errors import UsageError
 from headrace.registry.needs import Needs, Servable
 from headrace.registry.signatures import Kind, Signature
 from headrace.serving import deployed, manifests
-from headrace.serving.manifests import Offer, Scale
+from headrace.serving.offers import Offer, Scale, object_name
 from headrace.sites.cluster import parse
 
 GOLDEN = Path(__file__).parent / "golden" / "served.yaml"
@@ -140,7 +140,7 @@ def test_names_and_labels_are_such_as_kubernetes_takes(name: str) -> None:
 
 def test_names_that_differ_are_called_differently() -> None:
     names = ["flight-delays", "Flight-delays", "flight delays", "flight_delays"]
-    assert len({manifests.object_name(one) for one in names}) == len(names)
+    assert len({object_name(one) for one in names}) == len(names)
 
 
 def test_threads_are_the_whole_cores() -> None:

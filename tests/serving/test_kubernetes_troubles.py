@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from headrace.serving.rollout import Patience, complete
-from headrace.serving.troubles import Kind, Trouble, of_deployment, of_pod
+from headrace.cluster.problems import Cause, Problem
+from headrace.serving.rollout import complete
+from headrace.serving.troubles import Patience, Trouble, of_deployment, of_pod
 
 
 def pod(**status: Any) -> dict[str, Any]:
-    limits = {"resources": {"limits": {"memory": "1Gi"}}}
+    limits = {"image": "registry/python:1", "resources": {"limits": {"memory": "1Gi"}}}
     return {
         "metadata": {"name": "model-flights-1"},
         "spec": {
@@ -34,10 +36,18 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
     return {"waiting": {"reason": reason, "message": message}}
 
 
+def death(text: str, deaths: int, **more: Any) -> dict[str, Any]:
+    told = {"text": text, "container": "server", "deaths": deaths, "again": True}
+    return {"cause": Cause.CRASH, **told, **more}
+
+
+FULL = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1."
+
+
 @pytest.mark.parametrize(
     ("status", "found"),
     [
-        ({"phase": "Pending"}, []),
+        ({"phase": "Pending"}, None),
         (
             {
                 "conditions": [
@@ -45,34 +55,25 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
                         "type": "PodScheduled",
                         "status": "False",
                         "reason": "Unschedulable",
-                        "message": "0/1 nodes are available: 1 Insufficient cpu. no new claims to "
-                        "deallocate, preemption: 0/1 nodes are available.",
+                        "message": FULL,
                     }
                 ]
             },
-            [
-                Trouble(
-                    kind=Kind.ROOM,
-                    what="no node has room for a pod: 0/1 nodes are available: 1 Insufficient cpu",
-                    hint="ask for less cpu or memory, or wait until other work has ended",
-                    pod="model-flights-1",
-                )
-            ],
+            {
+                "cause": Cause.UNSCHEDULABLE,
+                "text": "finds no node with cpu free (0/1 nodes are available: 1 Insufficient cpu)",
+            },
         ),
         (
             {
                 "initContainerStatuses": [
-                    container("fetch", state=waiting("ImagePullBackOff", "Back-off\npulling it."))
+                    container("fetch", state=waiting("ErrImagePull", "x: not found"))
                 ]
             },
-            [
-                Trouble(
-                    kind=Kind.IMAGE,
-                    what="the image registry/python:1 cannot be pulled: Back-off pulling it",
-                    hint="see that the registry has it and that the site's pull_secrets open it",
-                    pod="model-flights-1",
-                )
-            ],
+            {
+                "cause": Cause.IMAGE,
+                "text": "cannot get the image registry/python:1: its registry does not have it",
+            },
         ),
         (
             {
@@ -81,13 +82,14 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
                     container(state=waiting("CreateContainerConfigError", 'secret "x" not found'))
                 ],
             },
-            [
-                Trouble(
-                    kind=Kind.IMAGE,
-                    what='a container cannot be made: secret "x" not found',
-                    pod="model-flights-1",
-                )
-            ],
+            {"cause": Cause.CONFIG, "text": "wants the Secret 'x', which is not there"},
+        ),
+        ({"initContainerStatuses": [container("fetch", state=ended(0, "Completed"))]}, None),
+        (
+            {"initContainerStatuses": [container("fetch", state=ended(4))]},
+            death(
+                "its container 'fetch' ended with exit code 4", 1, container="fetch", again=False
+            ),
         ),
         (
             {
@@ -95,90 +97,79 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
                     container(state=waiting("CrashLoopBackOff"), lastState=ended(1), restartCount=1)
                 ]
             },
-            [
-                Trouble(
-                    kind=Kind.DEATH,
-                    what="the container server ended with exit code 1",
-                    pod="model-flights-1",
-                    container="server",
-                    deaths=1,
-                    running=True,
-                )
-            ],
+            death("its container 'server' ended with exit code 1", 1),
         ),
         (
             {"containerStatuses": [container(state=ended(137, "OOMKilled"), restartCount=1)]},
-            [
-                Trouble(
-                    kind=Kind.DEATH,
-                    what="the container server ran out of memory",
-                    hint="ask for more than 1Gi of memory",
-                    pod="model-flights-1",
-                    container="server",
-                    deaths=2,
-                )
-            ],
+            death(
+                "ran out of memory: its container 'server' needed more than the 1Gi that it may "
+                "use",
+                2,
+                cause=Cause.MEMORY,
+                again=False,
+            ),
         ),
         (
             {
                 "containerStatuses": [
-                    container(state={"running": {}}, lastState=ended(0), restartCount=2)
+                    container(state=waiting("CrashLoopBackOff"), lastState=ended(0), restartCount=2)
                 ]
             },
-            [
-                Trouble(
-                    kind=Kind.DEATH,
-                    what="the container server was ended, for its probes failed",
-                    hint="its log says what takes it so long",
-                    pod="model-flights-1",
-                    container="server",
-                    deaths=2,
-                    running=True,
-                )
-            ],
+            death("its container 'server' was ended, for its probes failed", 2),
         ),
         (
-            {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."},
-            [
-                Trouble(
-                    kind=Kind.DEATH,
-                    what="a pod ended (Evicted): The node was low on memory",
-                    pod="model-flights-1",
-                    deaths=1,
-                )
-            ],
+            {"containerStatuses": [container(state={"running": {}}, lastState=ended(1))]},
+            None,
+        ),
+        (
+            {"phase": "Failed", "reason": "Evicted", "message": "low on resource: memory."},
+            {"cause": Cause.EVICTED, "text": "was evicted: its node ran low on memory"},
         ),
     ],
 )
-def test_a_pod_says_why(status: dict[str, Any], found: list[Trouble]) -> None:
-    assert list(of_pod(pod(**status))) == found
+def test_a_pod_says_why(status: dict[str, Any], found: dict[str, Any] | None) -> None:
+    trouble = of_pod(pod(**status), [])
+    if found is None or trouble is None:
+        assert trouble is found is None
+        return
+    told = {"container": "", "deaths": 0, "again": False, **found}
+    assert trouble == Trouble(
+        problem=dataclasses.replace(
+            trouble.problem, cause=told.pop("cause"), text=told.pop("text")
+        ),
+        pod="model-flights-1",
+        **told,
+    )
 
 
 def test_a_quota_keeps_pods_from_being_made() -> None:
     condition = {
         "type": "ReplicaFailure",
         "status": "True",
-        "message": 'pods "x" is forbidden: exceeded quota: team, requested: cpu=1.',
+        "message": 'pods "x" is forbidden: exceeded quota: team, requested: cpu=1, used: cpu=2, '
+        "limited: cpu=2",
     }
-    assert list(of_deployment({"status": {"conditions": [condition]}})) == [
-        Trouble(
-            kind=Kind.REFUSED,
-            what='the cluster makes no pod: pods "x" is forbidden: exceeded quota: team, '
-            "requested: cpu=1",
-            hint="have the quota or policy changed, or ask for less cpu and memory",
+    assert of_deployment({"status": {"conditions": [condition]}}) == Trouble(
+        problem=Problem(
+            cause=Cause.QUOTA,
+            text="a pod finds no room in the quota 'team': it asks for cpu 1, and 2 of 2 is in use",
+            remedy="ask for less, wait until other work has ended, or have the quota raised",
         )
-    ]
-    assert list(of_deployment({})) == []
+    )
+    assert of_deployment({}) is None
 
 
 def test_patience_differs_by_trouble() -> None:
-    patience = Patience(image=5, room=50, deaths=3, whole=500)
+    patience = Patience(making=5, room=50, deaths=3, whole=500)
 
-    def of(kind: Kind, deaths: int = 0) -> float:
-        return patience.of(Trouble(kind=kind, what="", deaths=deaths))
+    def of(cause: Cause, deaths: int = 0) -> float:
+        problem = Problem(cause=cause, text="", remedy="")
+        return patience.of(Trouble(problem=problem, deaths=deaths))
 
-    assert [of(kind) for kind in (Kind.IMAGE, Kind.REFUSED, Kind.ROOM)] == [5, 5, 50]
-    assert [of(Kind.DEATH, deaths) for deaths in (1, 2, 3, 4)] == [500, 500, 0, 0]
+    assert [of(one) for one in (Cause.IMAGE, Cause.QUOTA, Cause.CONFIG, Cause.NODE)] == [5] * 4
+    assert [of(one) for one in (Cause.UNSCHEDULABLE, Cause.QUEUED)] == [50, 50]
+    assert [of(Cause.CRASH, deaths) for deaths in (1, 2, 3, 4)] == [500, 500, 0, 0]
+    assert [of(one) for one in (Cause.EVICTED, Cause.NODE_LOST)] == [500, 500]
 
 
 @pytest.mark.parametrize(

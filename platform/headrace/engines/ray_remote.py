@@ -134,7 +134,7 @@ class Remote:
                 f"Ray's head {head.death}; its workers ended with it.",
                 where=f"pod {head.name}",
                 hint=f"{head.remedy}; " * bool(head.remedy)
-                + "another attempt goes on from the last checkpoint",
+                + "run again or give the step retries: it goes on from its last checkpoint",
             )
 
     def _check_start(self) -> None:

@@ -21,6 +21,8 @@ _SPARKS_OWN = {
 }
 """Exit codes that Spark gives a meaning."""
 _HEAP, _TERMINATED = 52, 143
+_CONTAINER = "its container 'executor' "
+"""What diagnoses say; an executor is its container."""
 _TAKEN = (Cause.EVICTED, Cause.PREEMPTED, Cause.NODE_LOST)
 
 
@@ -69,7 +71,8 @@ def end_of(pod: Manifest, *, deleted: bool) -> End | None:
     taken = problem is not None and problem.cause in _TAKEN
     memory = problem is not None and problem.cause is Cause.MEMORY
     if problem is not None and (taken or memory or not leaving) and code != _TERMINATED:
-        return _end(pod, problem.text, memory=memory, own_doing=not taken)
+        how = problem.text.replace(_CONTAINER, "")
+        return _end(pod, how, memory=memory, own_doing=not taken)
     if code == _TERMINATED or (leaving and code != 0):
         return _end(pod, "was deleted")
     return None

@@ -141,7 +141,7 @@ class Watch:
             alone = now if running else alone
             short = now if running >= self._wanted else short
             if now - alone > _PATIENCE:
-                self._say(f"waiting for {self._wanted} executors: {self._why()}")
+                self._say(f"waiting for {counted(self._wanted)}: {self._why()}")
             elif running and now - short > _SOME_PATIENCE and (why := self._why_waiting()):
                 self._say(f"{running} of {self._wanted} executors run, the others wait: {why}")
             if now - alone > self._pending:
@@ -208,6 +208,11 @@ class Watch:
     def _delete(self, name: str) -> None:
         with suppress(HeadraceError):
             self._cluster.delete("pods", name)
+
+
+def counted(executors: int) -> str:
+    """A number of executors in words."""
+    return f"{executors} executors" if executors > 1 else "an executor"
 
 
 def last(lines: Iterable[str], size: int) -> list[str]:

@@ -8,18 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from headrace.core.errors import StepFailed
 from headrace.core.states import State
 from headrace.running import podlog
-from headrace.running.artifacts import Artifact, Outputs
-from headrace.running.parameters import convert
+from headrace.running.artifacts import Outputs
+from headrace.running.kubeflow_values import inputs_of, metrics_of, outputs_of
 from headrace.running.podlog import PodLog
 from headrace.running.workflow import Pod, StepNow
 from headrace.sites.journal import Event
 
-_METRICS = "system.Metrics"
-_OF_KFP = ("display_name", "store_session_info")
-_LOGS = "executor-logs"
 _ORDINARY = ("", "PodInitializing", "ContainerCreating")
 _LOOK_SECONDS = 3.0
 _SHARE = 20
@@ -77,12 +73,13 @@ class Account:
         for event in known:
             self._remember(event)
 
-    def tell(self, steps: Iterable[StepNow], *, cancelled: bool = False) -> None:
+    def tell(self, steps: Iterable[StepNow], *, cancelled: bool = False, over: bool = True) -> None:
         """Tell what is new since the last look.
 
         Args:
             steps: Where the steps stand now.
-            cancelled: Whether the run was called off: steps that did not end were as well.
+            cancelled: Whether the run was called off: what is ended because of it has not failed.
+            over: Whether the run has ended, and nothing more will come.
         """
         for step in steps:
             told = self._told.setdefault(step.path, _Told())
@@ -93,30 +90,36 @@ class Account:
             elif step.state is State.REUSED:
                 self._reuse(step)
             elif step.attempts:
-                self._follow(step, told, cancelled=cancelled)
+                self._follow(step, told)
+                self._conclude(step, cancelled=cancelled, over=over)
             elif step.state is State.FAILED:
                 self._unprepared(step, cancelled=cancelled)
 
-    def _follow(self, step: StepNow, told: _Told, *, cancelled: bool) -> None:
+    def _follow(self, step: StepNow, told: _Told) -> None:
         for pod in step.attempts:
             if pod.attempt > told.attempt:
                 self._start(step, pod)
             if pod.state is State.PENDING and pod.message not in _ORDINARY:
                 self._note(step, f"waiting: {pod.message}")
-            if pod.state is State.RUNNING:
+            elif pod.state is State.RUNNING:
                 self._look(step, pod, told)
-            elif pod.state is State.FAILED and pod.attempt not in told.failed:
-                last = pod is step.attempts[-1] and step.state is State.FAILED
-                self._failed(step, pod, last=last, cancelled=cancelled)
-        if step.state is State.SUCCEEDED:
-            pod = step.attempts[-1]
+            elif pod.state is State.FAILED and pod is not step.attempts[-1]:
+                self._tried(step, pod, told)
+
+    def _conclude(self, step: StepNow, *, cancelled: bool, over: bool) -> None:
+        pod = step.attempts[-1]
+        if (cancelled and pod.called_off) or (over and not step.state.done):
+            self._read(step, pod)
+            self._finish(step, pod, state=State.CANCELLED, given=pod.given)
+        elif step.state is State.SUCCEEDED:
             log = self._read(step, pod)
-            outputs = self._outputs(step, pod, log)
-            if log is None and (outputs.parameters or outputs.artifacts):
+            outputs = outputs_of(step, pod, log)
+            if log is None:
                 self._note(step, "what it made is known in part only: its log is gone")
             self._finish(step, pod, state=State.SUCCEEDED, outputs=outputs, given=pod.given)
-        elif cancelled and not step.state.done:
-            self._finish(step, step.attempts[-1], state=State.CANCELLED)
+        elif step.state is State.FAILED:
+            error = self._error(step, pod)
+            self._finish(step, pod, state=State.FAILED, error=error, given=pod.given)
 
     def _look(self, step: StepNow, pod: Pod, told: _Told) -> None:
         """Read what a running step reports; the longer its log, the more seldom."""
@@ -126,16 +129,16 @@ class Account:
             now = time.monotonic()
             told.look_again = now + max(_LOOK_SECONDS, _SHARE * (now - began))
 
-    def _failed(self, step: StepNow, pod: Pod, *, last: bool, cancelled: bool) -> None:
-        self._told[step.path].failed.add(pod.attempt)
-        if cancelled and pod.called_off:
-            return self._finish(step, pod, state=State.CANCELLED, given=pod.given)
+    def _tried(self, step: StepNow, pod: Pod, told: _Told) -> None:
+        """An attempt that failed and was followed by another."""
+        if pod.attempt not in told.failed:
+            told.failed.add(pod.attempt)
+            what = self._error(step, pod)["what"].partition("\n")[0]
+            self._note(step, f"attempt {pod.attempt} of {step.most} failed: {what}")
+
+    def _error(self, step: StepNow, pod: Pod) -> dict[str, Any]:
         log = self._read(step, pod) or podlog.read("")
-        error = podlog.describe(log, message=pod.message, where=self._places(step, pod))
-        if last:
-            return self._finish(step, pod, state=State.FAILED, error=error, given=pod.given)
-        what = error["what"].partition("\n")[0]
-        return self._note(step, f"attempt {pod.attempt} of {step.most} failed: {what}")
+        return podlog.describe(log, message=pod.message, where=self._places(step, pod))
 
     def _unprepared(self, step: StepNow, *, cancelled: bool) -> None:
         """KFP could not even work out the inputs of a step or group."""
@@ -196,15 +199,6 @@ class Account:
                 self._note(step, str(one.get("text")))
         return log
 
-    def _outputs(self, step: StepNow, pod: Pod, log: PodLog | None) -> Outputs:
-        if log is not None and log.imported:
-            (name, one), *_ = _declared(step, "artifacts").items()
-            given = step.executor["importer"].get("metadata", {})
-            metadata = {key: value for key, value in given.items() if "{{" not in f"{key}{value}"}
-            artifact = Artifact(name=name, type=_schema(one), uri=log.imported, metadata=metadata)
-            return Outputs(artifacts={name: [artifact]})
-        return outputs_of(step, pod, log)
-
     def _finish(
         self,
         step: StepNow,
@@ -223,7 +217,7 @@ class Account:
             type="step_finished", time=ended, step=step.path, name=step.name, engine=step.engine,
             state=state, seconds=0.0 if state is State.REUSED else ended - first.started,
             attempt=pod.attempt, parameters=inputs.parameters,
-            inputs=inputs.to_dict()["artifacts"], outputs=made.to_dict(), metrics=_metrics(made),
+            inputs=inputs.to_dict()["artifacts"], outputs=made.to_dict(), metrics=metrics_of(made),
             error=error, reused_from=reused_from, fingerprint="",
         )  # fmt: skip
 
@@ -262,91 +256,3 @@ def log_file(path: str, attempt: int) -> str:
     """Where an attempt's log lies in the run's folder."""
     suffix = "" if attempt == 1 else f".attempt-{attempt}"
     return f"logs/{path}{suffix}.log"
-
-
-def inputs_of(step: StepNow, given: Mapping[str, Any]) -> Outputs:
-    """A step's inputs, from what its executor was given."""
-    inputs = given.get("inputs", {})
-    declared = _declared(step, "artifacts", side="input")
-    return Outputs(
-        parameters=_converted(inputs.get("parameterValues", {}), step, "input"),
-        artifacts={
-            name: [
-                _artifact(name, declared.get(name, {}), one, wrapped=True)
-                for one in some["artifacts"]
-            ]
-            for name, some in inputs.get("artifacts", {}).items()
-        },
-    )
-
-
-def outputs_of(step: StepNow, pod: Pod, log: PodLog | None) -> Outputs:
-    """What a step made: what its executor wrote, over what was planned."""
-    wrote = log.output if log else {}
-    planned = pod.given.get("outputs", {}).get("artifacts", {})
-    artifacts = {}
-    for name, one in _declared(step, "artifacts").items():
-        found = [*planned.get(name, {}).get("artifacts", [])[:1]]
-        found += wrote.get("artifacts", {}).get(name, {}).get("artifacts", [])[:1]
-        if found:
-            artifacts[name] = [_artifact(name, one, {**found[0], **found[-1]})]
-    values = _converted(wrote.get("parameterValues", {}), step, "output")
-    return Outputs(parameters=values, artifacts=artifacts)
-
-
-def _declared(step: StepNow, kind: str, *, side: str = "output") -> Mapping[str, Any]:
-    found: Mapping[str, Any] = step.component.get(f"{side}Definitions", {}).get(kind, {})
-    return {name: one for name, one in found.items() if name != _LOGS}
-
-
-def _converted(values: Mapping[str, Any], step: StepNow, side: str) -> dict[str, Any]:
-    """Values as the component's types: on their way they were JSON, whose numbers have none."""
-    declared = _declared(step, "parameters", side=side)
-    found = {}
-    for name, value in values.items():
-        try:
-            kind = declared[name]["parameterType"]
-            found[name] = convert(value, kind, name)
-        except (KeyError, StepFailed, ValueError):
-            found[name] = value
-    return found
-
-
-def _artifact(
-    name: str, declared: Mapping[str, Any], raw: Mapping[str, Any], *, wrapped: bool = False
-) -> Artifact:
-    metadata = raw.get("metadata") or {}
-    if wrapped:
-        metadata = {key: _plain(one) for key, one in metadata.items()}
-    return Artifact(
-        name=name,
-        type=_schema(declared),
-        uri=raw.get("uri", ""),
-        metadata={key: one for key, one in metadata.items() if key not in _OF_KFP},
-    )
-
-
-def _schema(declared: Mapping[str, Any]) -> str:
-    return str(declared.get("artifactType", {}).get("schemaTitle", "system.Artifact"))
-
-
-def _plain(value: Any) -> Any:
-    """A metadata value without the wrapping that KFP's record puts around lists and mappings."""
-    if isinstance(value, dict) and len(value) == 1:
-        ((key, inner),) = value.items()
-        if (key == "list" and isinstance(inner, list)) or (
-            key == "struct" and isinstance(inner, dict)
-        ):
-            return inner
-    return value
-
-
-def _metrics(made: Outputs) -> dict[str, float]:
-    return {
-        key: float(value)
-        for some in made.artifacts.values()
-        for one in some
-        if one.type == _METRICS
-        for key, value in one.metadata.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }

@@ -96,7 +96,7 @@ def describe(log: PodLog, *, message: str, where: list[str]) -> dict[str, Any]:
     if log.status is not None:
         what = f"The step ended with exit code {log.status}."
         return {**error, "what": what, "hint": "its log has what it printed last"}
-    return {**error, "what": f"The step's pod failed: {message or 'no reason was recorded'}"}
+    return {**error, "what": f"The pod failed: {message or 'no reason was recorded'}"}
 
 
 def _by_writer(text: str) -> Iterator[tuple[str, str]]:

@@ -35,6 +35,11 @@ def runs_of(cluster: Cluster | None, store: Store | None) -> list[str]:
     return sorted(found, key=moment)
 
 
+def is_run(name: str) -> bool:
+    """Whether a name is that of a run which a client of Headrace's drives."""
+    return _NAMED.fullmatch(name) is not None
+
+
 def pipeline_of(run: str) -> str:
     """The pipeline that a run's id names."""
     match = _NAMED.fullmatch(run)

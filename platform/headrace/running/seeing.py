@@ -259,9 +259,9 @@ def _marks(thing: Manifest) -> dict[str, str]:
     return thing["metadata"].get("labels") or {}
 
 
-def _place(pod: PodSeen) -> tuple[float, str, int, int, str]:
+def _place(pod: PodSeen) -> tuple[str, int, int, int, str]:
     number = int(pod.number) if pod.number.isdigit() else 0
-    return (pod.attempt, pod.step, _ROLES.get(pod.role, 9), number, pod.name)
+    return (pod.step, _ROLES.get(pod.role, 9), pod.attempt, number, pod.name)
 
 
 def _asked(spec: Mapping[str, Any], what: str) -> str:

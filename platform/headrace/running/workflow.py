@@ -118,6 +118,16 @@ def read(ir: Mapping[str, Any], workflow: Workflow) -> list[StepNow]:
     return [one for path, some in found.items() for one in _steps(ir, path, some)]
 
 
+def failed_pod(workflow: Workflow) -> Pod | None:
+    """The pod that failed first, whatever it was for."""
+    failed = [one for one in _nodes(workflow) if one["type"] == "Pod" and _failed(one)]
+    if not failed:
+        return None
+    first = min(failed, key=lambda one: one.get("finishedAt") or "")
+    node = nodes.of_node(first["name"], first.get("templateName", ""))
+    return _pod(first, node, workflow)
+
+
 def when(text: str | None) -> float | None:
     """A time of Kubernetes' in Unix seconds; None for none."""
     return datetime.fromisoformat(text).timestamp() if text else None
@@ -214,6 +224,10 @@ def _nodes(workflow: Workflow) -> list[Mapping[str, Any]]:
         unpacked: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(packed)))
         return list(unpacked.values())
     return list((status.get("nodes") or {}).values())
+
+
+def _failed(raw: Mapping[str, Any]) -> bool:
+    return _STATES.get(raw["phase"]) is State.FAILED
 
 
 def _pod(raw: Mapping[str, Any], node: nodes.Node, workflow: Workflow) -> Pod:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from headrace.cluster import client, labels
-from headrace.cluster.client import Cluster
+from headrace.cluster.client import Cluster, Manifest
 from headrace.core.errors import EnvironmentProblem, UsageError
 from headrace.registry.needs import Servable
-from headrace.serving import manifests, restoring
+from headrace.serving import offers, restoring
 from headrace.serving.fitting import fit
-from headrace.serving.manifests import Manifest, Offer, Scale
+from headrace.serving.offers import Offer, Scale
 from headrace.serving.rollout import roll_out
 from headrace.sites.cluster import CONFIG_MAP, Site, discover, parse
 
@@ -57,7 +57,7 @@ class Deployed:
     @property
     def endpoint(self) -> str:
         """The base URL within the cluster."""
-        return manifests.endpoint(self.name, self.namespace)
+        return offers.endpoint(self.name, self.namespace)
 
 
 def here() -> tuple[Cluster, Site] | None:
@@ -145,14 +145,14 @@ def serve(
 
 def stop(cluster: Cluster, name: str) -> bool:
     """Take away all that serves a model; pods answer what they have accepted. False if nothing."""
-    chosen = labels.selector(manifests.selecting(name))
+    chosen = labels.selector(offers.selecting(name))
     gone = [one for kind in restoring.KINDS for one in cluster.delete_all(kind, chosen)]
     return bool(gone)
 
 
 def running(cluster: Cluster) -> list[Deployed]:
     """The models that are served in a namespace, by name."""
-    chosen = labels.selector(manifests.selecting())
+    chosen = labels.selector(offers.selecting())
     found = [_deployed(one) for one in cluster.list("deployments", chosen)]
     return sorted(found, key=lambda one: one.name)
 
@@ -169,10 +169,10 @@ def _deployed(found: Manifest) -> Deployed:
     meta = found["metadata"]
     told, tags = meta.get("annotations", {}), meta.get("labels", {})
     return Deployed(
-        name=told.get(manifests.MODEL_NAME, ""),
+        name=told.get(offers.MODEL_NAME, ""),
         version=restoring.version_of(found),
-        alias=told.get(manifests.ALIAS, ""),
-        digest=told.get(manifests.DIGEST, ""),
+        alias=told.get(offers.ALIAS, ""),
+        digest=told.get(offers.DIGEST, ""),
         namespace=meta["namespace"],
         service=meta["name"],
         replicas=found["spec"].get("replicas", 1),

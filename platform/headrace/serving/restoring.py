@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.cluster import labels
-from headrace.cluster.client import Cluster
-from headrace.serving import manifests
-from headrace.serving.manifests import Manifest
+from headrace.cluster.client import Cluster, Manifest
+from headrace.serving.offers import VERSION
 
 KINDS = (
     "horizontalpodautoscalers",
@@ -91,7 +90,7 @@ def restorable(found: Manifest) -> Manifest:
 def version_of(deployment: Manifest) -> str:
     """The version that a Deployment's pods serve."""
     told: Mapping[str, Any] = deployment["spec"]["template"]["metadata"].get("annotations", {})
-    return str(told.get(manifests.VERSION, ""))
+    return str(told.get(VERSION, ""))
 
 
 def revision_of(found: Manifest) -> int:

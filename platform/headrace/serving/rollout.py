@@ -12,46 +12,33 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from headrace.cluster import labels
-from headrace.cluster.client import Cluster
+from headrace.cluster.client import Cluster, Manifest
+from headrace.cluster.diagnosis import events_about
 from headrace.cluster.errors import ClusterProblem
+from headrace.cluster.forwarding import is_ready
 from headrace.cluster.kinds import plural
+from headrace.cluster.problems import Cause, Problem
 from headrace.core.errors import StepFailed
-from headrace.serving import manifests, restoring, troubles
-from headrace.serving.manifests import Manifest, Offer
-from headrace.serving.troubles import Kind, Trouble
+from headrace.serving import restoring, troubles
+from headrace.serving.manifests import manifests
+from headrace.serving.offers import ROLLOUT, Offer, selecting
+from headrace.serving.troubles import Patience, Trouble
 
 LOG_LINES = 15
 _PAUSE = 1.0
 _MISSING_MODULE = "the image lacks a module: save it with the model (save_model(code_paths=[...]))"
 
+_TOO_LONG = Trouble(
+    problem=Problem(
+        cause=Cause.DEADLINE,
+        text="it took too long",
+        remedy="`kubectl describe pods` says what its pods wait for",
+    )
+)
+
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long a trouble may last until the roll-out is given up."""
-
-    image: float = 90.0
-    """Seconds for which an image cannot be pulled, or the cluster refuses a pod."""
-    room: float = 900.0
-    """Seconds for which no node has room for a pod."""
-    deaths: int = 2
-    """How often a container may end."""
-    whole: float = 1500.0
-    """Seconds that everything may take."""
-
-    def of(self, trouble: Trouble) -> float:
-        """Seconds for which a trouble is borne."""
-        match trouble.kind:
-            case Kind.DEATH:
-                return 0.0 if trouble.deaths >= self.deaths else self.whole
-            case Kind.ROOM:
-                return self.room
-            case _:
-                return self.image
 
 
 class Superseded(StepFailed):
@@ -104,7 +91,7 @@ def last_lines(cluster: Cluster, trouble: Trouble) -> list[str]:
     if not trouble.container:
         return []
     with suppress(ClusterProblem):
-        lines = cluster.logs(trouble.pod, container=trouble.container, previous=trouble.running)
+        lines = cluster.logs(trouble.pod, container=trouble.container, previous=trouble.again)
         return list(deque(lines, maxlen=LOG_LINES))
     return []
 
@@ -119,7 +106,7 @@ class _Rollout:
         self.patience = patience
         self.before = restoring.take(cluster, offer.name)
         self.changed: list[str] = []
-        self.began: dict[tuple[str, Kind], float] = {}
+        self.began: dict[tuple[str, Cause], float] = {}
         self.ready = -1
 
     def apply(self) -> None:
@@ -127,7 +114,7 @@ class _Rollout:
         scale, there = self.offer.scale, self.before.deployment
         now = there["spec"].get("replicas", 1) if there else 0
         replicas = min(max(now, scale.replicas), max(scale.replicas, scale.max_replicas))
-        for one in manifests.manifests(self.offer, replicas=replicas):
+        for one in manifests(self.offer, replicas=replicas):
             self.changed.append(plural(one["kind"]))
             self.cluster.apply(one)
 
@@ -137,7 +124,7 @@ class _Rollout:
         while not complete(found := self.current(), self.offer.scale.replicas):
             trouble = self.look(found)
             if trouble is None and time.monotonic() > until:
-                trouble = Trouble(kind=Kind.DEATH, what="it took too long")
+                trouble = _TOO_LONG
             if trouble is not None:
                 raise self.failure(trouble)
             time.sleep(_PAUSE)
@@ -148,29 +135,31 @@ class _Rollout:
         model = self.offer.version.name
         if found is None:
             raise Superseded(f"{model} was stopped while it was being rolled out.")
-        if found["metadata"].get("annotations", {}).get(manifests.ROLLOUT) != self.offer.rollout:
+        if found["metadata"].get("annotations", {}).get(ROLLOUT) != self.offer.rollout:
             raise Superseded(f"Another roll-out of {model} has taken over.")
         return found
 
     def look(self, deployment: Manifest) -> Trouble | None:
         """Tell of what is new; the trouble that has lasted too long, if one has."""
         pods = self.new_pods(deployment)
-        found = list(troubles.of_deployment(deployment))
+        found = [troubles.of_deployment(deployment)]
         for one in pods:
-            found += troubles.of_pod(one)
-        ready = sum(map(troubles.is_ready, pods))
+            if not is_ready(one):
+                events = events_about(self.cluster, one["metadata"]["name"])
+                found.append(troubles.of_pod(one, events))
+        ready = sum(map(is_ready, pods))
         if ready != self.ready:
             self.ready = ready
             wanted = deployment["spec"].get("replicas", 1)
             self.tell(f"version {self.offer.version.version}: {ready} of {wanted} replicas ready")
-        return next((one for one in found if self.is_too_long(one)), None)
+        return next((one for one in found if one and self.is_too_long(one)), None)
 
     def is_too_long(self, trouble: Trouble) -> bool:
         """Whether a trouble has lasted for longer than is borne. Tells of it when it begins."""
-        key = (trouble.pod, trouble.kind)
+        key = (trouble.pod, trouble.problem.cause)
         if key not in self.began:
             self.began[key] = time.monotonic()
-            self.tell(f"{trouble.pod or self.offer.name}: {trouble.what}")
+            self.tell(f"{trouble.pod or self.offer.name}: {trouble.problem.text}")
         return time.monotonic() - self.began[key] >= self.patience.of(trouble)
 
     def new_pods(self, deployment: Manifest) -> list[Manifest]:
@@ -185,7 +174,7 @@ class _Rollout:
             for one in sets
             if restoring.revision_of(one) == revision
         }
-        selector = labels.selector(manifests.selecting(self.offer.version.name))
+        selector = labels.selector(selecting(self.offer.version.name))
         return [
             pod
             for pod in self.cluster.list("pods", selector)
@@ -200,11 +189,14 @@ class _Rollout:
         missing = any("ModuleNotFoundError" in line for line in lines)
         before = restoring.version_of(self.before.deployment) if self.before.deployment else ""
         after = f"Version {before} is served as before." if before else "It was removed again."
-        told = f"Version {version.version} of {version.name} did not become ready: {trouble.what}."
+        why = trouble.problem.text
+        told = f"Version {version.version} of {version.name} did not become ready: {why}."
+        crashed = trouble.problem.cause is Cause.CRASH
+        hint = "see that the model can be loaded" if crashed else trouble.problem.remedy
         return StepFailed(
             "\n".join([f"{told} {after}", *(f"  | {line}" for line in lines)]),
             where=[self.cluster.where, f"deployment {self.offer.name}"],
-            hint=_MISSING_MODULE if missing else trouble.hint or "see that the model can be loaded",
+            hint=_MISSING_MODULE if missing else hint,
         )
 
     def undo(self) -> None:

@@ -1,155 +1,104 @@
-"""What keeps a server's pods from becoming ready, as the cluster tells it. Pure."""
+"""What keeps a server's pods from becoming ready, and for how long that is borne. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
 
-from headrace.serving.manifests import FETCH
+from headrace.cluster import diagnosis
+from headrace.cluster.client import Manifest
+from headrace.cluster.creations import refusal
+from headrace.cluster.problems import Cause, Problem, Thing, condition, containers
+from headrace.serving.server_pod import FETCH
 
-Manifest = Mapping[str, Any]
-
-_IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
-_SETTING_REASONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
-_LONGEST = 300
-
-
-class Kind(StrEnum):
-    """How a trouble is to be taken."""
-
-    ROOM = "room"
-    """No node has room yet: one may come."""
-    IMAGE = "image"
-    """An image cannot be pulled, or a container not be made: a registry may be away for a while."""
-    DEATH = "death"
-    """A container ended: it is started again."""
-    REFUSED = "refused"
-    """The cluster takes no such pod: a quota or a policy."""
+_ENDS = (Cause.CRASH, Cause.MEMORY)
+_PASSING = (Cause.EVICTED, Cause.PREEMPTED, Cause.NODE_LOST, Cause.DELETED)
+_ROOM = (Cause.UNSCHEDULABLE, Cause.QUEUED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
     """What is wrong with a pod, or with making one."""
 
-    kind: Kind
-    """How to take it."""
-    what: str
-    """One sentence, without the full stop."""
-    hint: str = ""
-    """What would help."""
+    problem: Problem
+    """What it is."""
     pod: str = ""
     """The pod; empty where none could be made."""
     container: str = ""
-    """Its container; empty where none runs."""
+    """The container that ended, if one did."""
     deaths: int = 0
-    """How often the container has ended."""
-    running: bool = False
-    """Whether it runs again: its last words are those of its previous life."""
+    """How often it has."""
+    again: bool = False
+    """Whether it waits to be started again: what it wrote last is of the life before."""
 
 
-def of_deployment(deployment: Manifest) -> Iterator[Trouble]:
-    """Why pods of a Deployment cannot even be made."""
-    for one in deployment.get("status", {}).get("conditions", []):
-        if one["type"] == "ReplicaFailure" and one["status"] == "True":
-            told = _short(one.get("message", ""))
-            yield Trouble(
-                kind=Kind.REFUSED,
-                what=f"the cluster makes no pod: {told}",
-                hint="have the quota or policy changed, or ask for less cpu and memory",
-            )
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a trouble may last until a roll-out is given up."""
+
+    making: float = 90.0
+    """Seconds for which a pod cannot be made: its image cannot be pulled, it is refused, …"""
+    room: float = 900.0
+    """Seconds for which no node has room for a pod."""
+    deaths: int = 2
+    """How often a container may end."""
+    whole: float = 1500.0
+    """Seconds that everything may take. A pod that was taken away is replaced meanwhile."""
+
+    def of(self, trouble: Trouble) -> float:
+        """Seconds for which a trouble is borne."""
+        cause = trouble.problem.cause
+        if cause in _ENDS:
+            return 0.0 if trouble.deaths >= self.deaths else self.whole
+        if cause in _PASSING:
+            return self.whole
+        return self.room if cause in _ROOM else self.making
 
 
-def of_pod(pod: Manifest) -> Iterator[Trouble]:
-    """Why a pod is not ready, if it says."""
-    name, status = pod["metadata"]["name"], pod.get("status", {})
-    for one in status.get("conditions", []):
-        if one["type"] == "PodScheduled" and one.get("reason") == "Unschedulable":
-            yield Trouble(
-                kind=Kind.ROOM,
-                what=f"no node has room for a pod: {_short(_reason(one.get('message', '')))}",
-                hint="ask for less cpu or memory, or wait until other work has ended",
-                pod=name,
-            )
-    if status.get("phase") == "Failed" and status.get("reason"):
-        told = _short(status.get("message", ""))
-        yield Trouble(
-            kind=Kind.DEATH, what=f"a pod ended ({status['reason']}): {told}", pod=name, deaths=1
-        )
-    for one in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-        found = _of_container(name, one, _memory(pod, one["name"]))
-        if found:
-            yield found
-
-
-def is_ready(pod: Manifest) -> bool:
-    """Whether a pod answers."""
-    conditions = pod.get("status", {}).get("conditions", [])
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
-def _of_container(pod: str, status: Manifest, memory: str) -> Trouble | None:
-    waiting = status.get("state", {}).get("waiting", {})
-    reason = waiting.get("reason", "")
-    told = _short(waiting.get("message", reason))
-    if reason in _IMAGE_REASONS:
-        return Trouble(
-            kind=Kind.IMAGE,
-            what=f"the image {status.get('image', '')} cannot be pulled: {told}",
-            hint="see that the registry has it and that the site's pull_secrets open it",
-            pod=pod,
-        )
-    if reason in _SETTING_REASONS:
-        return Trouble(kind=Kind.IMAGE, what=f"a container cannot be made: {told}", pod=pod)
-    return _death(pod, status, memory)
-
-
-def _death(pod: str, status: Manifest, memory: str) -> Trouble | None:
-    now, before = status.get("state", {}), status.get("lastState", {}).get("terminated")
-    ended = now.get("terminated")
-    if status["name"] == FETCH and ended and ended["exitCode"] == 0:
+def of_deployment(deployment: Thing) -> Trouble | None:
+    """Why pods of a Deployment cannot even be made; None if they can."""
+    failure = condition(deployment, "ReplicaFailure")
+    if failure.get("status") != "True":
         return None
-    last = ended or before
-    if last is None:
-        return None
-    deaths = status.get("restartCount", 0) + (1 if ended else 0)
-    if last.get("reason") == "OOMKilled":
-        what = f"the container {status['name']} ran out of memory"
-        hint = f"ask for more than {memory} of memory" if memory else "ask for more memory"
-    elif last.get("exitCode") == 0:
-        what = f"the container {status['name']} was ended, for its probes failed"
-        hint = "its log says what takes it so long"
-    else:
-        what = f"the container {status['name']} ended with exit code {last.get('exitCode')}"
-        hint = ""
+    cause, text, remedy = refusal(str(failure.get("message", "")))
+    return Trouble(problem=Problem(cause=cause, text=f"a pod {text}", remedy=remedy))
+
+
+def of_pod(pod: Manifest, events: Sequence[Manifest]) -> Trouble | None:
+    """Why a pod is not ready; None if it only takes its time.
+
+    Args:
+        pod: The pod.
+        events: Those about it.
+    """
+    name = pod["metadata"]["name"]
+    status = next((one for one, _ in containers(pod) if _has_ended(one)), None)
+    problem = diagnosis.of_pod(pod, events)
+    if status is None:
+        return Trouble(problem=problem, pod=name) if problem else None
+    ended_now = "terminated" in status.get("state", {})
     return Trouble(
-        kind=Kind.DEATH,
-        what=what,
-        hint=hint,
-        pod=pod,
+        problem=problem or _probed(status["name"]),
+        pod=name,
         container=status["name"],
-        deaths=deaths,
-        running=not ended,
+        deaths=int(status.get("restartCount", 0)) + ended_now,
+        again=not ended_now,
     )
 
 
-def _memory(pod: Manifest, container: str) -> str:
-    spec = pod.get("spec", {})
-    for one in [*spec.get("initContainers", []), *spec.get("containers", [])]:
-        if one["name"] == container:
-            return str(one.get("resources", {}).get("limits", {}).get("memory", ""))
-    return ""
+def _has_ended(status: Thing) -> bool:
+    """Whether a container has ended, other than one that was meant to, and does not run again."""
+    state, before = status.get("state", {}), status.get("lastState", {})
+    if "terminated" in state:
+        well = state["terminated"].get("exitCode") == 0
+        return not (well and status["name"] == FETCH)
+    return "waiting" in state and "terminated" in before
 
 
-def _reason(text: str) -> str:
-    """The scheduler's reason, without its tries to make room."""
-    for rest in (" no new claims", " preemption:"):
-        text = text.partition(rest)[0]
-    return text
-
-
-def _short(text: str) -> str:
-    """A message that fits a line."""
-    flat = " ".join(text.split()).removesuffix(".")
-    return flat if len(flat) <= _LONGEST else f"{flat[:_LONGEST]}…"
+def _probed(container: str) -> Problem:
+    """A server that is told to end does so with 0: nobody but its probes would tell it."""
+    return Problem(
+        cause=Cause.CRASH,
+        text=f"its container {container!r} was ended, for its probes failed",
+        remedy="its log says what takes it so long",
+    )

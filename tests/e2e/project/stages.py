@@ -1,6 +1,5 @@
 """A run like flights in small: a table, Spark over it, training on Ray, a look at the result."""
 
-from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ def table(raw: Output[Dataset], rows: int) -> None:
 
 @hr.spark(executors=2, memory="700m")
 def prepare(
-    spark: SparkSession, raw: Input[Dataset], clean: Output[Dataset], seconds: int = 0
+    spark: "SparkSession", raw: Input[Dataset], clean: Output[Dataset], seconds: int = 0
 ) -> int:
     """Parquet of the table, squares added; each partition takes a while."""
     from pyspark.sql import functions as F

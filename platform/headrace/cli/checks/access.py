@@ -96,4 +96,3 @@ def summed_up(lacking: Iterable[str]) -> str:
         verb, _, thing = one.partition(" ")
         by_thing.setdefault(thing, []).append(verb)
     return "; ".join(f"{', '.join(verbs)} {thing}" for thing, verbs in by_thing.items())
-

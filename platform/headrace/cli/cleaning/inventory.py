@@ -95,12 +95,17 @@ def _runs(home: Home) -> Iterator[RunStock]:
 
 
 def _artifact_paths(events: Iterable[Mapping[str, Any]]) -> Iterator[Path]:
-    """Paths of all artifacts that a journal names, wherever they stand in it."""
+    """Paths of all artifacts that a journal names."""
+    return (Path(uri.removeprefix("file://")) for uri in artifact_uris(events))
+
+
+def artifact_uris(events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """URIs of all artifacts that a journal names, wherever they stand in it."""
     pending: list[Any] = list(events)
     while pending:
         match pending.pop():
             case {"uri": str(uri), "type": str(), **rest}:
-                yield Path(uri.removeprefix("file://"))
+                yield uri
                 pending.extend(rest.values())
             case dict() as mapping:
                 pending.extend(mapping.values())

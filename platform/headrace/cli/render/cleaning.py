@@ -10,11 +10,16 @@ from rich.text import Text
 
 from headrace.cli.cleaning.leftovers import Leftover
 from headrace.cli.cleaning.plan import Kept, Kind, Plan, Removal
+from headrace.cli.cleaning.site_plan import SiteKind, SitePlan, SiteRemoval
 from headrace.cli.render.quantities import count, size
 from headrace.cli.render.tables import cut, plain_table
 
 _MOST_NAMED = 3
 _MOST_KEPT = 8
+_SITE_PLURALS = {
+    SiteKind.OBJECT: "objects on the cluster",
+    SiteKind.CACHE: "cache entries",
+}
 _PLURALS = {
     Kind.CACHE: "cache entries",
     Kind.CODE: "code bundles",
@@ -47,6 +52,37 @@ def plan_picture(
     for block in filter(None, blocks):
         parts += [Text(), *block] if parts else block
     return Group(*parts)
+
+
+def site_plan_picture(plan: SitePlan, *, root: str) -> RenderableType:
+    """The same for a site, whose store lies below `root`."""
+    parts: list[RenderableType] = []
+    if plan.removals:
+        table = plain_table("remove", "size", "which")
+        table.columns[1].justify = "right"
+        for kind in SiteKind:
+            found = [one for one in plan.removals if one.kind is kind]
+            if found:
+                total = "" if kind is SiteKind.OBJECT else size(sum(one.size for one in found))
+                what = count(len(found), kind.value, _SITE_PLURALS.get(kind, ""))
+                table.add_row(what, total, cut(_places(found, root), "dim"))
+        parts.append(table)
+    kept = [
+        Text.assemble(("keep ", "dim"), one.what, (f": {one.why}", "dim"))
+        for one in plan.kept[:_MOST_KEPT]
+    ]
+    if len(plan.kept) > _MOST_KEPT:
+        kept.append(Text(f"keep {len(plan.kept) - _MOST_KEPT} more, for like reasons", style="dim"))
+    for block in filter(None, [kept, [Text(note, style="yellow") for note in plan.notes]]):
+        parts += [Text(), *block] if parts else block
+    return Group(*parts)
+
+
+def _places(found: Sequence[SiteRemoval], root: str) -> str:
+    if found[0].kind in (SiteKind.CACHE, SiteKind.CODE, SiteKind.SPARK):
+        return ""
+    names = [one.place.removeprefix(f"{root}/") for one in found[:_MOST_NAMED]]
+    return ", ".join([*names, "…"] if len(found) > _MOST_NAMED else names)
 
 
 def _count(kind: Kind, found: Sequence[Removal]) -> str:

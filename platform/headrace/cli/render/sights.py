@@ -58,11 +58,11 @@ def sights(seen: Seen, view: RunView, *, now: float) -> Iterator[RenderableType]
         yield from _section("pods", pod_lines(pod_rows(seen.pods), view))
     if seen.ray:
         yield from _section("Ray", ray_lines(seen.ray, view))
-    told = {one.reason for one in seen.pods if one.reason}
+    told = {f"pod/{one.name}" for one in seen.pods if one.reason}
     recent = [one for one in seen.warnings if now - one.time < _RECENT_SECONDS]
-    fresh = [one for one in recent if not any(one.text in reason for reason in told)]
-    if fresh:
-        yield from _section("warnings", warning_lines(fresh[-_MOST_WARNINGS:]))
+    news = [one for one in recent if one.about not in told]
+    if news:
+        yield from _section("warnings", warning_lines(news[-_MOST_WARNINGS:]))
 
 
 def pod_rows(pods: Sequence[PodSeen]) -> list[PodRow]:
@@ -91,8 +91,10 @@ def pod_lines(rows: Sequence[PodRow], view: RunView) -> list[RenderableType]:
     for row, head in zip(rows, heads, strict=True):
         lines.append(head)
         style = "yellow" if row.pod.active else "red"
-        told = [(row.pod.reason, style), (row.pod.remedy, "dim")]
-        lines += [Padding(Text(text, style=how), (0, 0, 0, 2)) for text, how in told if text]
+        if row.pod.reason:
+            lines.append(Padding(Text(row.pod.reason, style=style), (0, 0, 0, 2)))
+            remedy = Text.assemble(("try ", "dim"), row.pod.remedy)
+            lines.append(Padding(remedy, (0, 0, 0, 2)))
     return lines
 
 

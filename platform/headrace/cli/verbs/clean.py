@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli.options import examples, home_option, json_option
+from headrace.cli.options import examples, home_option, json_option, site_options
 from headrace.core.errors import EnvironmentProblem, UsageError
 from headrace.sites.home import Home
 
@@ -26,6 +26,8 @@ _DAY_SECONDS = 86400.0
         "headrace clean --older-than 30 --dry-run",
         "headrace clean --keep 5 --yes",
         "headrace clean --all",
+        "headrace clean --on kind-team -n ml --older-than 30 --dry-run",
+        "headrace clean --on kind-team -n ml --run flights-20261124-081500-7c1e",
     )
 )
 @click.option(
@@ -39,6 +41,9 @@ _DAY_SECONDS = 86400.0
 )
 @click.option("--cache", is_flag=True, help="Forget earlier results: every step runs again.")
 @click.option("--all", "everything", is_flag=True, help="Everything, the model registry included.")
+@site_options
+@click.option("--run", default="", metavar="RUN", help="With --on: all of this run, and no more.")
+@click.option("--force", is_flag=True, help="With --run: even if it is at work.")
 @click.option("--dry-run", is_flag=True, help="Only show what would go.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @home_option
@@ -48,6 +53,10 @@ def command(
     keep: int | None,
     cache: bool,
     everything: bool,
+    on: str | None,
+    namespace: str,
+    run: str,
+    force: bool,
     dry_run: bool,
     yes: bool,
     home: Home,
@@ -57,7 +66,48 @@ def command(
 
     With options, also runs with their results. What a run that stays, or a model version
     that an alias names, relies on is kept, and said. Nothing goes before you agree.
+
+    With --on it is a site that is cleaned: the objects of runs that are over, and in its store
+    half-written results and checkpoints of trainings that are done; with --older-than also
+    artifacts, records, event logs and code of runs that have written nothing since. A run that
+    is at work is left alone. So is what Kubeflow Pipelines keeps, and MLflow.
     """
+    if on is not None:
+        _check_site_options(keep=keep, everything=everything, run=run, force=force)
+        from headrace.cli.cleaning.on_site import clean_site
+
+        return clean_site(
+            home, on, namespace, run=run, older_than=older_than, cache=cache, force=force,
+            dry_run=dry_run, as_json=as_json, agree=_nobody if yes else _ask,
+        )  # fmt: skip
+    if namespace or run or force:
+        raise UsageError("--namespace, --run and --force are of a site.", hint="add --on CONTEXT")
+    return _clean_here(
+        home, older_than=older_than, keep=keep, cache=cache, everything=everything,
+        dry_run=dry_run, yes=yes, as_json=as_json,
+    )  # fmt: skip
+
+
+def _check_site_options(*, keep: int | None, everything: bool, run: str, force: bool) -> None:
+    if keep is not None or everything:
+        raise UsageError(
+            "--keep and --all are of this machine.", hint="a site takes --older-than or --run"
+        )
+    if force and not run:
+        raise UsageError("--force needs the one run that it is for.", hint="add --run RUN")
+
+
+def _clean_here(
+    home: Home,
+    *,
+    older_than: float | None,
+    keep: int | None,
+    cache: bool,
+    everything: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
     from headrace.cli.cleaning.everything import plan_everything
     from headrace.cli.cleaning.inventory import take_stock
     from headrace.cli.cleaning.leftovers import find_leftovers
@@ -141,6 +191,10 @@ def _agree_and_do(
     elif not nothing:
         click.echo(f"{'Would free' if dry_run else 'Freed'} {size(total)}.")
     return 0
+
+
+def _nobody(question: str) -> None:
+    """Ask nobody: all is agreed."""
 
 
 def _ask(question: str) -> None:
