@@ -44,7 +44,7 @@ def measure(
         def watch() -> None:
             nonlocal peak
             while not over.wait(0.25):
-                peak = max(peak, sum(_pss(pid) for pid in _tree(program.pid)))
+                peak = max(peak, held(program.pid))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -67,6 +67,11 @@ def machine() -> str:
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}"
+
+
+def held(root: int) -> float:
+    """MiB that a process and all its descendants hold now, shared pages counted once."""
+    return sum(_pss(pid) for pid in _tree(root))
 
 
 def _tree(root: int) -> set[int]:

@@ -1,39 +1,36 @@
-"""Predictions per second and memory: headrace's server, a bare ASGI function, MLflow's server.
+"""Predictions per second and memory: Headrace's server, a bare ASGI function, other servers.
 
-    python bench/serving.py [--seconds 1.5] [--rounds 9] [--clients 8] [--without-mlflow]
+    python bench/serving.py [--seconds 1.5] [--rounds 9] [--clients 8] [--rivals mlflow,kserve]
 
 A small torch model, one row a request, keep-alive connections, everything on this machine and
 on loopback. The bare function does the same model call under the same uvicorn settings and
-checks nothing. Rounds are interleaved and short, and a ratio is the median of the ratios within
-each round, for other work on the machine disturbs a round's contestants alike.
+checks nothing. Ray Serve, KServe's Python server and MLServer are installed from PyPI for the
+occasion.
+
+Each is asked beside Headrace's server, with no third one running. Rounds are interleaved and
+short, and a ratio is the median of the ratios within each round, for other work on the machine
+disturbs both alike. Memory is what a server holds after some load, alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import itertools
-import os
-import platform
-import signal
-import socket
+import json
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-FEATURES = 16
-BODY = {
-    "invocations": b'{"inputs":[[%s]]}',
-    "infer": b'{"inputs":[{"name":"input-0","shape":[1,16],"datatype":"FP32","data":[%s]}]}',
-}
-ROW = b",".join(b"%.3f" % (0.1 * at - 0.7) for at in range(FEATURES))
+from clients import FEATURES, load, percentile
+from contestants import Contestant, contestants
+from measuring import held, machine
+
+RIVALS = ("mlflow", "ray serve", "kserve", "mlserver")
 
 
 def save_model(folder: Path) -> None:
@@ -98,183 +95,78 @@ def serve_bare(folder: str, port: int) -> None:
     )  # fmt: skip
 
 
-@dataclass(kw_only=True)
-class Contestant:
-    """A server under test."""
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What was measured of one server."""
 
     name: str
-    """For the table."""
-    command: list[str]
-    """How to start it; `{port}` is filled in."""
-    path: str
-    """Where requests go."""
-    body: bytes
-    """What they hold."""
-    port: int = 0
-    """Where it listens."""
-    process: subprocess.Popen[bytes] | None = None
-    """Its first process, in a session of its own."""
-    rates: list[float] = field(default_factory=list)
-    """Answers per second, a round each."""
-    latencies: list[float] = field(default_factory=list)
-    """Seconds, of all rounds."""
-    memory: float = 0.0
-    """Resident megabytes of its process tree, after the load."""
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        command = [part.format(port=self.port) for part in self.command]
-        quiet = subprocess.DEVNULL
-        # MLflow's command looks for uvicorn on the path.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        env = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
-        self.process = subprocess.Popen(
-            command, stdout=quiet, stderr=quiet, start_new_session=True, env=env
-        )
-        until = time.monotonic() + 180
-        while time.monotonic() < until:
-            if self.process.poll() is not None:
-                raise SystemExit(f"{self.name} ended: {' '.join(command)}")
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{self.port}{self.path}",
-                self.body,
-                {"Content-Type": "application/json"},
-            )
-            try:
-                with urllib.request.urlopen(request, timeout=5) as answer:
-                    answer.read()
-                    return
-            except OSError:
-                time.sleep(0.2)
-        raise SystemExit(f"{self.name} did not answer in time.")
-
-    def stop(self) -> None:
-        """End its whole session."""
-        if self.process is not None and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
-            try:
-                self.process.wait(15)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait(5)
+    """Its name."""
+    per_second: float
+    """Predictions, the median of the rounds."""
+    p50: float
+    """Milliseconds to an answer, the median."""
+    p99: float
+    """The same for the slowest hundredth."""
+    memory: float
+    """MiB that it holds, alone."""
+    headrace: float
+    """Headrace's rate over this one's, the median of the rounds' ratios."""
+    rounds: list[float]
+    """Predictions per second of each round."""
 
 
-class Client(asyncio.Protocol):
-    """One connection that sends its next request as soon as the answer is there."""
+def alone(one: Contestant, clients: int) -> None:
+    """Measure memory, with no other contestant running."""
+    import uvloop
 
-    def __init__(self, request: bytes, latencies: list[float], until: float) -> None:
-        self.request, self.latencies, self.until = request, latencies, until
-        self.done = asyncio.get_running_loop().create_future()
-        self.buffer = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.send()
-
-    def send(self) -> None:
-        self.sent = time.perf_counter()
-        self.transport.write(self.request)  # type: ignore[attr-defined]
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        head, separator, body = self.buffer.partition(b"\r\n\r\n")
-        if not separator:
-            return
-        if b" 200 " not in head[:16]:
-            self.done.set_exception(RuntimeError(self.buffer[:500]))
-            self.transport.close()
-            return
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        if len(body) < length:
-            return
-        now = time.perf_counter()
-        self.latencies.append(now - self.sent)
-        self.buffer = b""
-        if now < self.until:
-            self.send()
-        else:
-            self.done.set_result(None)
-            self.transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(exc or ConnectionResetError("closed by the server"))
+    one.start()
+    try:
+        uvloop.run(load(one.place, clients, 1.0))
+        assert one.process is not None
+        one.memory = held(one.process.pid)
+    finally:
+        one.stop()
 
 
-async def load(contestant: Contestant, clients: int, seconds: float) -> list[float]:
-    """Latencies of `clients` connections that ask for `seconds`."""
-    request = (
-        b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%s"
-    ) % (contestant.path.encode(), len(contestant.body), contestant.body)
-    latencies: list[float] = []
-    until = time.perf_counter() + seconds
-    loop = asyncio.get_running_loop()
-    made = [
-        await loop.create_connection(
-            lambda: Client(request, latencies, until), "127.0.0.1", contestant.port
-        )
-        for _ in range(clients)
-    ]
-    await asyncio.gather(*(client.done for _, client in made))
-    return latencies
+def beside(ours: Contestant, other: Contestant, rounds: int, clients: int, seconds: float) -> Row:
+    """Measure a contestant and Headrace's server, turn by turn."""
+    import uvloop
+
+    pair = [ours] if other is ours else [ours, other]
+    for one in pair:
+        one.rates, one.latencies = [], []
+    try:
+        for one in pair:
+            one.start()
+        for _ in range(rounds):
+            for one in pair:
+                latencies = uvloop.run(load(one.place, clients, seconds))
+                one.rates.append(len(latencies) / seconds)
+                one.latencies += latencies
+    finally:
+        for one in pair:
+            one.stop()
+    ratios = [mine / theirs for mine, theirs in zip(ours.rates, other.rates, strict=True)]
+    return Row(
+        name=other.name,
+        per_second=statistics.median(other.rates),
+        p50=percentile(other.latencies, 0.5),
+        p99=percentile(other.latencies, 0.99),
+        memory=other.memory,
+        headrace=statistics.median(ratios),
+        rounds=[round(one) for one in other.rates],
+    )
 
 
-def resident(pid: int) -> float:
-    """Resident megabytes of a process and all its descendants."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        children.setdefault(parent, []).append(int(stat.parent.name))
-    total, stack = 0.0, [pid]
-    while stack:
-        one = stack.pop()
-        stack += children.get(one, [])
-        for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Rss:"):
-                total += int(line.split()[1]) / 1024
-    return total
-
-
-def contestants(folder: Path, with_mlflow: bool) -> list[Contestant]:
-    """Who takes part."""
-    python, here = sys.executable, str(Path(__file__).resolve())
-    ours = [python, "-m", "headrace.serving.server", "--model", str(folder), "--port", "{port}"]
-    bare = [python, here, "--bare", str(folder), "--port", "{port}"]
-    theirs = [python, "-m", "mlflow", "models", "serve", "-m", str(folder), "-p", "{port}"]
-    invocations, infer = BODY["invocations"] % ROW, BODY["infer"] % ROW
-    found = [
-        Contestant(name="bare ASGI", command=bare, path="/", body=invocations),
-        Contestant(name="headrace", command=ours, path="/invocations", body=invocations),
-        Contestant(name="headrace v2", command=ours, path="/v2/models/model/infer", body=infer),
-    ]
-    if with_mlflow:
-        command = [*theirs, "--env-manager", "local"]
-        found.append(
-            Contestant(name="mlflow serve", command=command, path="/invocations", body=invocations)
-        )
-    return found
-
-
-def report(found: Sequence[Contestant], clients: int) -> None:
+def report(rows: Sequence[Row], clients: int) -> None:
     """The table."""
-    cores = os.cpu_count()
-    print(f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, "
-          f"{clients} clients, one row each")  # fmt: skip
-    print(f"{'':14}{'per second':>12}{'x bare':>8}{'p50 ms':>8}{'p99 ms':>8}{'MB':>7}{'x bare':>8}")
-    bare = found[0]
-    for one in found:
-        rate, ranked = statistics.median(one.rates), sorted(one.latencies)
-        ratios = (ours / theirs for ours, theirs in zip(one.rates, bare.rates, strict=True))
-        p50, p99 = (1000 * ranked[int(len(ranked) * share)] for share in (0.5, 0.99))
-        print(f"{one.name:14}{rate:12,.0f}{statistics.median(ratios):8.2f}{p50:8.2f}{p99:8.2f}"
-              f"{one.memory:7.0f}{one.memory / bare.memory:8.2f}")  # fmt: skip
+    print(f"{machine()}; {clients} clients, one row each")
+    print(f"{'':14}{'per second':>12}{'p50 ms':>9}{'p99 ms':>9}{'MiB':>7}{'headrace is x':>15}")
+    for one in rows:
+        print(
+            f"{one.name:14}{one.per_second:12,.0f}{one.p50:9.2f}{one.p99:9.2f}{one.memory:7.0f}"
+            f"{one.headrace:15.2f}"
+        )
 
 
 def main() -> None:
@@ -283,40 +175,38 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--without-mlflow", action="store_true")
+    parser.add_argument("--rivals", default=",".join(RIVALS), help="which of them; empty for none")
+    parser.add_argument("--json", type=Path, help="where to write all figures")
     parser.add_argument("--save", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--bare", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.save:
         save_model(asked.save)
-        return
-    if asked.bare:
+    elif asked.bare:
         serve_bare(asked.bare, asked.port)
-        return
-    import uvloop
+    else:
+        compare(asked)
 
+
+def compare(asked: argparse.Namespace) -> None:
+    """Measure everybody."""
+    rivals = [one for one in asked.rivals.split(",") if one]
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
         # A process of its own: torch's memory and threads are not to disturb the clients.
         save = [sys.executable, __file__, "--save", str(model)]
         subprocess.run(save, check=True, capture_output=True)
-        found = contestants(model, not asked.without_mlflow)
-        try:
-            for one in found:
-                one.start()
-            for _ in range(asked.rounds):
-                for one in found:
-                    latencies = uvloop.run(load(one, asked.clients, asked.seconds))
-                    one.rates.append(len(latencies) / asked.seconds)
-                    one.latencies += latencies
-            for one in found:
-                assert one.process is not None
-                one.memory = resident(one.process.pid)
-        finally:
-            for one in found:
-                one.stop()
-    report(found, asked.clients)
+        ours, *others = contestants(model, Path(folder), rivals)
+        for one in (ours, *others):
+            alone(one, asked.clients)
+            rows.append(beside(ours, one, asked.rounds, asked.clients, asked.seconds))
+            print(json.dumps(asdict(rows[-1])), file=sys.stderr, flush=True)
+    report(rows, asked.clients)
+    if asked.json:
+        found = {"machine": machine(), "clients": asked.clients}
+        asked.json.write_text(json.dumps({**found, "servers": [asdict(one) for one in rows]}))
 
 
 if __name__ == "__main__":

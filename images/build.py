@@ -131,10 +131,11 @@ def run(arguments: argparse.Namespace) -> None:
     )
     print(f"reading uv.lock and building Headrace's wheel; then with {tool.name}", flush=True)
     planned = read(arguments)
-    registry = Registry(prefix=arguments.registry.rstrip("/"), insecure=arguments.insecure)
+    prefix = arguments.registry.rstrip("/")
     carrier = Carrier(
         tool=tool,
-        registry=registry if arguments.push else None,
+        registry=Registry(prefix=prefix, insecure=arguments.insecure) if prefix else None,
+        pushing=arguments.push,
         force=arguments.force,
         dry=arguments.dry_run,
         verbose=arguments.verbose,

@@ -1,5 +1,6 @@
 """The model behind KServe's Python server: `python kserve_model.py FOLDER PORT`."""
 
+import logging
 import pickle
 import sys
 from pathlib import Path
@@ -26,8 +27,11 @@ class Served(Model):
             result = self.module(torch.from_numpy(payload.inputs[0].as_numpy())).numpy()
         output = InferOutput(name="output-0", shape=list(result.shape), datatype="FP32")
         output.set_data_from_numpy(np.ascontiguousarray(result), binary_data=False)
-        return InferResponse(response_id=generate_uuid(), model_name="model", infer_outputs=[output])
+        return InferResponse(
+            response_id=generate_uuid(), model_name="model", infer_outputs=[output]
+        )
 
 
 if __name__ == "__main__":
-    ModelServer(http_port=PORT, enable_grpc=False, access_log_format=None).start([Served()])
+    logging.getLogger("uvicorn.access").disabled = True
+    ModelServer(http_port=PORT, enable_grpc=False, enable_latency_logging=False).start([Served()])

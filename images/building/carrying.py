@@ -43,7 +43,9 @@ class Carrier:
     tool: Tool
     """The program that builds."""
     registry: Registry | None
-    """Where images are pushed; None to keep them on this machine."""
+    """What images are named after; None for names that no registry has."""
+    pushing: bool = True
+    """Whether they are pushed there, or kept on this machine."""
     force: bool = False
     """Build what is there already, too."""
     dry: bool = False
@@ -104,13 +106,13 @@ class Carrier:
 
     def push(self, stage: Stage) -> None:
         """Push a stage, unless it is for this machine alone."""
-        if self.registry and stage.published:
+        if self.pushing and stage.published:
             reference = stage.reference(self.prefix)
             self.run(self.tool.push(reference), what=f"pushing  {reference}")
 
     def present(self, stage: Stage) -> bool:
-        """Whether a stage is where it shall go: in the registry, or without one on this machine."""
-        return self.pushed(stage) is not None if self.registry else self.here(stage)
+        """Whether a stage is where it shall go: in the registry, or else on this machine."""
+        return self.pushed(stage) is not None if self.pushing else self.here(stage)
 
     def here(self, stage: Stage) -> bool:
         """Whether the tool has a stage on this machine."""
@@ -119,7 +121,9 @@ class Carrier:
 
     def pushed(self, stage: Stage) -> int | None:
         """How many bytes the registry holds of a stage, if any."""
-        return self.registry.pushed_bytes(stage.repository, stage.tag) if self.registry else None
+        if self.registry is None or not self.pushing:
+            return None
+        return self.registry.pushed_bytes(stage.repository, stage.tag)
 
     def unpacked(self, reference: str) -> str:
         """An image's size as the tool tells it."""

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -48,14 +49,17 @@ def install(listed: Path) -> None:
     """Install one list. With hashes in it, each package must have one."""
     strict = ["--require-hashes"] if "--hash=" in listed.read_text() else []
     uv(
-        "pip", "install", "--no-cache", "--no-deps", "--no-compile-bytecode",
+        "pip", "install", "--no-deps", "--no-compile-bytecode",
         "--build-constraints", str(BACKEND), "--python", str(VENV), *strict, "-r", str(listed),
     )  # fmt: skip
 
 
 def uv(*arguments: str) -> None:
-    """Run uv; its own message is the one to read when it fails."""
-    if code := subprocess.run([UV, *arguments]).returncode:
+    """Run uv, which leaves nothing behind; its own message is the one to read when it fails."""
+    with tempfile.TemporaryDirectory() as scratch:
+        environ = os.environ | {"UV_NO_CACHE": "1", "TMPDIR": scratch}
+        code = subprocess.run([UV, *arguments], env=environ).returncode
+    if code:
         sys.exit(code)
 
 
@@ -95,7 +99,8 @@ def compile_one(source: Path) -> None:
     """Compile one module; a template that is no Python is left alone.
 
     The bytecode holds no time of its source: times change when an image is built, and bytecode
-    that looks old would be compiled again at each import.
+    that looks old would be compiled again at each import. (PYTHONHASHSEED is set for this as
+    well: the order within a set constant follows it.)
     """
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     py_compile.compile(str(source), quiet=2, invalidation_mode=mode)

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +25,7 @@ import pytest
 from headrace.cluster.client import Cluster, connect, current_context
 from headrace.cluster.errors import ClusterProblem
 from headrace.cluster.forwarding import forward
+from headrace.core.errors import HeadraceError
 from headrace.data.store import Store, store_of
 from headrace.sites.cluster import Site, discover
 
@@ -33,6 +35,8 @@ RELEASE = "headrace"
 # Said before the tests' own environment is cleaned.
 IMAGES = os.environ.get("HEADRACE_IMAGES", "")
 S3_FOR_PODS = os.environ.get("HEADRACE_TEST_S3", "http://s3.testbed:9000")
+BASE = "python:3.12-slim-bookworm"
+BUILT = pytest.StashKey[tuple[Path, str]]()
 OF_THE_CHART = ("Helm",)
 GONE_WITHIN = 60.0
 
@@ -76,15 +80,24 @@ class SiteUnderTest:
         return [one for one in self.objects() if one not in self.baseline]
 
 
+def current_cluster() -> Cluster:
+    """The cluster of the current context.
+
+    Raises:
+        HeadraceError: There is none, or it does not answer.
+    """
+    found = connect(current_context())
+    found.ask("/version")
+    return found
+
+
 @pytest.fixture(scope="session")
 def kubernetes() -> Cluster:
     """The cluster of the current context; without one, the test is skipped."""
     try:
-        found = connect(current_context())
-        found.ask("/version")
-    except Exception as error:
-        pytest.skip(f"no cluster: {getattr(error, 'what', error)}")
-    return found
+        return current_cluster()
+    except HeadraceError as error:
+        pytest.skip(f"no cluster: {error.what}")
 
 
 @pytest.fixture(scope="session")
@@ -96,29 +109,53 @@ def helm() -> str:
     return found
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build images before any test begins: no test's time limit is meant for that."""
+    wanted = any("images" in getattr(one, "fixturenames", ()) for one in session.items)
+    if not wanted or session.config.option.collectonly or IMAGES or not TESTBED.exists():
+        return
+    with suppress(HeadraceError):
+        current_cluster()
+        session.config.stash[BUILT] = built_images()
+
+
 @pytest.fixture(scope="session")
-def images(kubernetes: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(kubernetes: Cluster, request: pytest.FixtureRequest) -> Path:
     """A values file with images that the cluster can pull."""
     if IMAGES:
         return Path(IMAGES).resolve()
-    if not TESTBED.exists():
+    values, complaint = request.config.stash.get(BUILT, (None, ""))
+    if complaint:
+        pytest.fail(complaint)
+    if values is None:
         pytest.skip("no images: build them with images/build.py --values FILE and set "
                     "HEADRACE_IMAGES=FILE")  # fmt: skip
-    return built_images(tmp_path_factory.mktemp("images") / "values.yaml")
-
-
-def built_images(values: Path) -> Path:
-    """Build for the testbed's registry what it lacks, which the very first time takes long."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "images/build.py"), "--tool", "buildah",
-         "--registry", "10.89.0.1:5000", "--insecure", "--push",
-         "--build-flags=--network=host", "--pull-prefix", "registry.testbed",
-         "--values", str(values)],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    if done.returncode:
-        pytest.fail(f"images/build.py failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
     return values
+
+
+def built_images() -> tuple[Path, str]:
+    """Build for the testbed's registry what it lacks, which the very first time takes long.
+
+    Returns:
+        The values file, and what went wrong, if anything did.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="headrace-images-"))
+    values = folder / "values.yaml"
+    commands = [
+        [sys.executable, str(ROOT / "images/build.py"), "--tool", "buildah",
+         "--registry", "10.89.0.1:5000", "--insecure", "--push", "--build-flags=--network=host",
+         "--pull-prefix", "registry.testbed", "--values", str(values)],
+    ]  # fmt: skip
+    there = subprocess.run(["buildah", "images", "--quiet", BASE], capture_output=True)
+    if there.returncode:  # the testbed makes its stand-in for the base with its first build
+        (folder / "Dockerfile").write_text(f"FROM {BASE}\n")
+        commands.insert(0, [str(TESTBED), "build", "headrace/base:1", str(folder)])
+    for command in commands:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            said = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            return values, f"{' '.join(command)} failed:\n{said}"
+    return values, ""
 
 
 @pytest.fixture(scope="session")
@@ -145,7 +182,9 @@ def site(kubernetes: Cluster, helm: str, images: Path, s3: Any) -> Iterator[Site
     with ExitStack() as undo:
         undo.enter_context(bucket(s3, name))
         cluster = undo.enter_context(namespace(kubernetes, name))
-        install(helm, cluster, images, store_values(f"s3://{name}/site"))
+        # One process of MLflow's is quicker to start, and enough for one test at a time.
+        values = {**store_values(f"s3://{name}/site"), "mlflow": {"workers": 1}}
+        install(helm, cluster, images, values)
         found = discover(cluster)
         address = undo.enter_context(forward(cluster, "headrace-mlflow", 5000))
         ready = SiteUnderTest(

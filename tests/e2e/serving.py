@@ -59,10 +59,35 @@ def register(folder: Path, tracking_uri: str, name: str, version: int, load: str
         signature=infer_signature(pd.DataFrame({"x": [0.0]}), [1]),
         pip_requirements=[],
     )
-    context = Context(
-        tracking_uri=tracking_uri, home=Home(root=folder), run="", step="", pipeline=""
+    assert _registered(saved, tracking_uri, name) == version
+
+
+def register_torch(folder: Path, tracking_uri: str, name: str) -> None:
+    """Register a module that doubles a number."""
+    import mlflow.pytorch
+    import numpy as np
+    import torch
+    from mlflow.models import infer_signature
+
+    doubling = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(doubling.weight, 2.0)
+    example = np.ones((1, 1), np.float32)
+    mlflow.pytorch.save_model(
+        doubling,
+        str(folder / name),
+        signature=infer_signature(example, example),
+        input_example=example,
+        serialization_format="pickle",
+        pip_requirements=[f"torch=={torch.__version__}"],
     )
-    assert register_model(saved, name, context=context).version == version
+    _registered(folder / name, tracking_uri, name)
+
+
+def _registered(saved: Path, tracking_uri: str, name: str) -> int:
+    context = Context(
+        tracking_uri=tracking_uri, home=Home(root=saved), run="", step="", pipeline=""
+    )
+    return register_model(saved, name, context=context).version
 
 
 def run_pod(

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 def test_it_says_what_it_is(site):

@@ -216,22 +216,22 @@ def place():
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The project's folder; each use of it compiles in a process of its own."""
-    folder = tmp_path_factory.mktemp("project")
-    files = {
-        "words.py": WORDS, "steps.py": STEPS, "pipeline.py": PIPELINE, "broken.py": BROKEN,
-        "slow.py": SLOW,
-    }  # fmt: skip
-    for name, text in files.items():
-        (folder / name).write_text(text)
-    return folder
+    """A folder for each pipeline, all with the same steps."""
+    root = tmp_path_factory.mktemp("project")
+    for name, text in {"everything": PIPELINE, "broken": BROKEN, "slow": SLOW}.items():
+        folder = root / name
+        folder.mkdir()
+        files = {"pipeline.py": text, "steps.py": STEPS, "words.py": WORDS}
+        for file, content in files.items():
+            (folder / file).write_text(content)
+    return root
 
 
-def compiled(file: Path) -> Compiled:
-    """Compile as the command line does: this process has imported an earlier version maybe."""
-    for name in ("steps", "words", file.stem):
+def compiled(folder: Path) -> Compiled:
+    """Compile what stands there now: this process may have imported something else before."""
+    for name in ("pipeline", "steps", "words"):
         sys.modules.pop(name, None)
-    return compile_pipeline(find_pipeline(str(file)))
+    return compile_pipeline(find_pipeline(str(folder)))
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +240,7 @@ def first(place, project, tmp_path_factory):
     n = 3 + int(time.time()) % 10_000
     arguments = {"word": f"luck-{time.time()}", "n": n, "factors": [1, 2]}
     folder = tmp_path_factory.mktemp("first")
-    return arguments, place.run(compiled(project / "pipeline.py"), folder, **arguments)
+    return arguments, place.run(compiled(project / "everything"), folder, **arguments)
 
 
 def test_every_step_is_told_of(first):
@@ -308,7 +308,7 @@ def test_a_retry_is_told_with_its_reason(first):
 
 def test_the_same_again_is_reused_with_its_outputs(first, place, project, tmp_path):
     arguments, run = first
-    again = place.run(compiled(project / "pipeline.py"), tmp_path, **arguments)
+    again = place.run(compiled(project / "everything"), tmp_path, **arguments)
     reused = {name for name, state in again.states().items() if state is State.REUSED}
     assert reused == {"shaky", "rows", "score[0]", "score[1]", "best", "say much"}
     assert again.states()["tidy"] is State.SUCCEEDED
@@ -323,18 +323,18 @@ def test_the_same_again_is_reused_with_its_outputs(first, place, project, tmp_pa
 def test_an_edit_runs_what_it_concerns(first, place, project, tmp_path):
     """`rows` uses the helper that is edited, `score` reads its table; `shaky` does neither."""
     arguments, _ = first
-    (project / "words.py").write_text(WORDS.replace("text.upper()", "str(text).upper()"))
+    (project / "everything/words.py").write_text(WORDS.replace("text.upper()", "str(text).upper()"))
     try:
-        edited = place.run(compiled(project / "pipeline.py"), tmp_path, **arguments)
+        edited = place.run(compiled(project / "everything"), tmp_path, **arguments)
     finally:
-        (project / "words.py").write_text(WORDS)
+        (project / "everything/words.py").write_text(WORDS)
     assert edited.states()["rows"] is State.SUCCEEDED
     assert edited.states()["score[0]"] is State.SUCCEEDED
     assert edited.states()["shaky"] is State.REUSED
 
 
 def test_a_failure_is_told_with_its_reason_and_its_pod(place, project, tmp_path):
-    run = place.run(compiled(project / "broken.py"), tmp_path)
+    run = place.run(compiled(project / "broken"), tmp_path)
     assert run.states() == {
         "breaks": State.FAILED, "say": State.SKIPPED, "tidy": State.SUCCEEDED,
     }  # fmt: skip
@@ -349,7 +349,7 @@ def test_a_failure_is_told_with_its_reason_and_its_pod(place, project, tmp_path)
 
 def test_a_run_is_cancelled_and_followed_again_by_another_client(place, project, tmp_path):
     """The first client dies while a step works; a second one goes on from what was told."""
-    run_id = place.begin(compiled(project / "slow.py"), seconds=600)
+    run_id = place.begin(compiled(project / "slow"), seconds=600)
     known = told_until_it_works(place, run_id, tmp_path)
     interrupted = threading.Event()
     interrupted.set()

@@ -8,6 +8,7 @@ account may do it; and `stop` removes everything.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -22,9 +23,11 @@ from headrace.cluster.forwarding import forward
 from headrace.core.errors import StepFailed, UsageError
 from headrace.registry.needs import servable
 from headrace.serving import deployed
-from headrace.serving.offers import Scale
+from headrace.serving.offers import Offer, Scale
+from headrace.serving.rollout import roll_out
+from headrace.serving.troubles import Patience
 
-from .serving import load, register, run_pod, until
+from .serving import load, register, register_torch, run_pod, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -182,12 +185,6 @@ def test_whoever_gives_up_leaves_what_was_there(
 
 
 def test_an_image_that_cannot_be_pulled_is_named(site: Any, nothing_served: None) -> None:
-    import dataclasses
-
-    from headrace.serving.offers import Offer
-    from headrace.serving.rollout import roll_out
-    from headrace.serving.troubles import Patience
-
     offer = Offer(
         version=servable(site.mlflow, "flights", "1"), alias="", scale=SCALE, site=site.site,
         image="registry.testbed/nobody/nothing:1", namespace=site.namespace, rollout="r",
@@ -202,6 +199,29 @@ def test_an_image_that_cannot_be_pulled_is_named(site: Any, nothing_served: None
     with pytest.raises(StepFailed) as caught:
         roll_out(site.cluster, huge, told.append, Patience(room=3))
     assert "finds no node with 900 cpu free " in caught.value.what
+
+
+def test_a_torch_model_is_served_by_the_image_that_has_torch(
+    site: Any, nothing_served: None, tmp_path: Path
+) -> None:
+    if "serve" not in site.site.images:
+        pytest.skip("the site has no image 'serve'")
+    register_torch(tmp_path, site.mlflow, "double")
+    scale = dataclasses.replace(SCALE, memory="1500Mi")
+    served = serve(site, "double", "1", [], scale=scale)
+    made = site.cluster.get("deployments", served.service)
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == site.site.images["serve"]
+    with forward(site.cluster, served.service, 80) as address:
+        told = {
+            "inputs": [{"name": "input-0", "shape": [2, 1], "datatype": "FP32", "data": [1, 4]}]
+        }
+        request = urllib.request.Request(
+            f"http://{address}/v2/models/double/infer", json.dumps(told).encode()
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            (output,) = json.load(answer)["outputs"]
+    assert output["data"] == [2.0, 8.0]
 
 
 def test_load_adds_replicas(site: Any, nothing_served: None) -> None:
@@ -249,7 +269,7 @@ def test_the_command_line_serves_lists_and_stops(
     small = ["--cpu", "50m", "--memory", "600Mi", "--max-replicas", "1"]
     assert main(["serve", "flights", *there, *small]) == 0
     shown = capsys.readouterr()
-    assert shown.err.splitlines()[-1] == "version 1: 0 of 1 replicas ready"
+    assert shown.err.splitlines()[0] == "version 1: 0 of 1 replicas ready"
     assert shown.out == (
         f"flights version 1 (champion) at http://model-flights.{site.namespace}.svc\n"
         f"1 of 1 replicas ready; headrace stop flights {' '.join(there)} ends it\n\n"

@@ -22,6 +22,8 @@ from headrace.cluster.client import Cluster, Manifest
 PLATFORM = Path(__file__).parents[2] / "platform"
 ACCOUNT, SECRET, SOURCE = "spark-step", "store", "source"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+PATIENCE = 600.0
+"""Seconds for a step that takes half a minute on a machine of its own."""
 SAID = "SAID "
 """What begins the line in which a program tells its test something."""
 RULES = [
@@ -177,7 +179,7 @@ def step(
         ground.cluster.delete("pods", name, grace=0)
 
 
-def finished(ground: Ground, name: str, *, patience: float = 240) -> dict[str, Any]:
+def finished(ground: Ground, name: str, *, patience: float = PATIENCE) -> dict[str, Any]:
     """What a step's pod said in the end, and its whole log as `log`."""
     until(lambda: phase(ground, name) in ("Succeeded", "Failed"), patience, f"{name} is not done")
     log = list(ground.cluster.logs(name))

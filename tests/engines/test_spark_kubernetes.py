@@ -11,7 +11,7 @@ import pytest
 import yaml
 from tests.e2e.conftest import S3_FOR_PODS, bucket, images, kubernetes, namespace, s3  # noqa: F401
 from tests.engines import spark_pods
-from tests.engines.spark_pods import executors, finished, phase, step, until
+from tests.engines.spark_pods import PATIENCE, executors, finished, phase, step, until
 
 from headrace.cluster import labels
 from headrace.cluster.forwarding import forward
@@ -19,13 +19,15 @@ from headrace.engines import spark_store
 from headrace.engines.spark_executors import is_running
 from headrace.sites.cluster import StoreSettings
 
-pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.timeout(1500)]
 
 STEPS = """
 from kfp.dsl import Dataset, Input, Output
 
 
 def words(spark, raw: Input[Dataset], more: Input[list[Dataset]], table: Output[Dataset]) -> dict:
+    import os
+
     from pyspark.sql import functions as F
 
     from project.naming import name
@@ -41,7 +43,7 @@ def words(spark, raw: Input[Dataset], more: Input[list[Dataset]], table: Output[
     return {
         "paths": [raw.path, [one.path for one in more], table.path],
         "counts": {row["name"]: row["count"] for row in again.groupBy("name").count().collect()},
-        "secret": any("SECRET" in value for _, value in shown),
+        "secret": any(os.environ["AWS_SECRET_ACCESS_KEY"] in value for _, value in shown),
         "executors": len(spark.sparkContext._jsc.sc().statusTracker().getExecutorInfos()) - 1,
     }
 
@@ -156,9 +158,8 @@ def test_it_reads_and_writes_the_store_and_runs_the_projects_code(ground, said, 
 
 def test_executors_are_gone_and_their_logs_and_events_are_kept(ground, said, s3):  # noqa: F811
     until(lambda: not executors(ground, "words"), 60, "executors are left")
-    assert keys(s3, ground, "site/runs/run/steps/words/1/executors/") == [
-        "words-exec-1.log", "words-exec-2.log",
-    ]  # fmt: skip
+    kept = keys(s3, ground, "site/runs/run/steps/words/1/executors/")
+    assert {"words-exec-1.log", "words-exec-2.log"} <= set(kept)
     assert keys(s3, ground, "site/runs/run/steps/words/1/evidence/") == []
     assert [one for one in keys(s3, ground, "site/events/spark/") if "events_1_" in one]
 
@@ -196,7 +197,7 @@ def test_a_history_server_shows_it(ground, said):
                 except OSError:
                     return None
 
-            found = until(listed, 90, "it does not answer")
+            found = until(listed, PATIENCE, "it does not answer")
             attempt = found[0]["attempts"][0]
             assert (found[0]["id"], found[0]["name"]) == ("words", "run/words")
             assert attempt["completed"] is True
@@ -214,8 +215,8 @@ def test_a_history_server_shows_it(ground, said):
 def test_executors_that_are_killed_cost_time_and_nothing_else(ground, s3):  # noqa: F811
     table = f"s3://{ground.cluster.namespace}/out/slowly"
     with step(ground, "slowly", "slowly", spec=SMALL, artifacts={"table": table}):
-        first = until(lambda: running(ground, "slowly", 2), 120, "no executors")[0]
-        until(lambda: keys(s3, ground, "out/slowly/__magic"), 120, "nothing is written")
+        first = until(lambda: running(ground, "slowly", 2), PATIENCE, "no executors")[0]
+        until(lambda: keys(s3, ground, "out/slowly/__magic"), PATIENCE, "nothing is written")
         ground.cluster.delete("pods", first, grace=0)
         found = finished(ground, "slowly")
     assert found["value"] == [24, 24, sum(range(24))]
@@ -230,7 +231,7 @@ def test_executors_that_are_killed_cost_time_and_nothing_else(ground, s3):  # no
 def test_executors_go_with_their_driver(ground):
     table = f"s3://{ground.cluster.namespace}/out/gone"
     with step(ground, "gone", "slowly", spec=SMALL, artifacts={"table": table}):
-        until(lambda: running(ground, "gone", 2), 120, "no executors")
+        until(lambda: running(ground, "gone", 2), PATIENCE, "no executors")
         ground.cluster.delete("pods", "gone", grace=0)
         until(lambda: not executors(ground, "gone"), 60, "executors are left")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,9 @@ def bucket():
     )
     store.create_dir(name)
     yield name
-    store.delete_dir_contents(name)
+    for _ in range(3):  # a store over folders refuses a folder whose files go in the same call
+        with suppress(OSError):
+            store.delete_dir_contents(name)
     store.delete_dir(name)
 
 

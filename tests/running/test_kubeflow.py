@@ -22,6 +22,8 @@ import pytest
 from headrace.core.errors import EnvironmentProblem, UsageError
 from headrace.core.states import State
 from headrace.running import kubeflow, podlog, workflow
+from headrace.running.artifacts import Artifact, Outputs
+from headrace.running.graph_outputs import outputs_of_run
 from headrace.sites.journal import Journal, read_record
 
 HERE = Path(__file__).parent / "golden"
@@ -459,3 +461,65 @@ def test_a_failure_is_described_by_whoever_knows_most(log, message, error):
     }  # fmt: skip
     found = podlog.describe(podlog.read(log), message=message, where=["pod p"])
     assert found == {**plain, **error}
+
+
+def test_a_runs_outputs_come_from_its_steps_however_deep():
+    """A loop's are a list, a branch's the one that was taken; what was skipped adds nothing."""
+
+    def task(component, **more):
+        return {"componentRef": {"name": component}, **more}
+
+    def from_task(task, key="Output"):
+        return {"valueFromParameter": {"producerSubtask": task, "outputParameterKey": key}}
+
+    one_of = [{"producerSubtask": f"if-{n}", "outputParameterKey": "Output"} for n in (1, 2)]
+    ir = {
+        "root": {
+            "outputDefinitions": {"artifacts": {"table": {}}},
+            "dag": {
+                "tasks": {
+                    "loop": task("comp-loop", parameterIterator={}),
+                    "if-1": task("comp-branch"), "if-2": task("comp-branch"),
+                    "make": task("comp-step"),
+                },
+                "outputs": {
+                    "parameters": {
+                        "all": from_task("loop"),
+                        "taken": {"valueFromOneof": {"parameterSelectors": one_of}},
+                    },
+                    "artifacts": {
+                        "table": {
+                            "artifactSelectors": [
+                                {"producerSubtask": "make", "outputArtifactKey": "out"}
+                            ]
+                        }
+                    },
+                },
+            },
+        },
+        "components": {
+            "comp-step": {"executorLabel": "exec-step"},
+            "comp-branch": {
+                "dag": {
+                    "tasks": {"say": task("comp-step")},
+                    "outputs": {"parameters": {"Output": from_task("say")}},
+                }
+            },
+            "comp-loop": {
+                "outputDefinitions": {"parameters": {"Output": {}}},
+                "dag": {
+                    "tasks": {"say": task("comp-step")},
+                    "outputs": {"parameters": {"Output": from_task("say")}},
+                },
+            },
+        },
+    }  # fmt: skip
+    table = Artifact(name="out", type="system.Dataset", uri="s3://bucket/table")
+    made = {f"loop/{n}/say": Outputs(parameters={"Output": n}) for n in (10, 0, 2)}
+    made |= {
+        "if-2/say": Outputs(parameters={"Output": "second"}),
+        "make": Outputs(artifacts={"out": [table]}),
+    }
+    assert outputs_of_run(ir, made) == {
+        "all": [0, 2, 10], "taken": "second", "table": table.to_dict(),
+    }  # fmt: skip

@@ -154,6 +154,7 @@ def test_scale_takes_the_sites_word_for_what_is_not_said() -> None:
     site = parse({**SITE, "defaults": {"serve": {"cpu": "250m", "memory": "700Mi"}}}, where="here")
     usual = Scale(replicas=1, max_replicas=3, cpu="250m", memory="700Mi")
     assert deployed.scale_of(site) == usual
+    assert deployed.scale_of(parse(SITE, where="here")) == Scale()
     more = deployed.scale_of(site, replicas=5, memory="2Gi")
     assert more == dataclasses.replace(usual, replicas=5, max_replicas=5, memory="2Gi")
     with pytest.raises(UsageError) as caught:

@@ -65,7 +65,6 @@ class Bundle:
             shutil.rmtree(pending, ignore_errors=True)
         return target
 
-
     def zipped(self) -> bytes:
         """The files as one archive; the same files give the same bytes."""
         packed = io.BytesIO()

@@ -76,11 +76,12 @@ def ask_kfp(url: str) -> str:
     """
     said = _get(f"{url}/apis/v2beta1/healthz", "Kubeflow Pipelines")
     try:
-        return str(json.loads(said).get("tag_name") or "of no version that it tells")
+        version = json.loads(said).get("tag_name")
     except ValueError as error:
         raise EnvironmentProblem(
             "Something else than Kubeflow Pipelines answers.", where=url
         ) from error
+    return str(version) if version not in (None, "", "unknown") else "of unknown version"
 
 
 def missing(cluster: client.Cluster, needs: Mapping[str, Sequence[str]]) -> list[str]:

@@ -239,6 +239,7 @@ class Remote:
                 self.on_note(event["text"])
             case "started":
                 self.started = True
+                self.pods.all_well()
             case "lost":
                 self.started = False
                 self.pods.wait_again()

@@ -19,6 +19,8 @@ from headrace.engines.ray import RaySpec
 
 EXPERIMENT = "train"
 """The name under which Ray Train keeps checkpoints below a training's key."""
+_DEPTH = 5
+"""Folders in each other, at most, in a training's checkpoints."""
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 """What Ray Train remembers of a training's checkpoints."""
 
@@ -112,8 +114,13 @@ class Controller:
 
 def forget(checkpoints: str, endpoint: str, region: str) -> None:
     """Remove a training's checkpoints, and the marks that stand for their folders."""
-    with suppress(OSError):
-        file_system(endpoint, region).delete_dir(checkpoints)
+    files = file_system(endpoint, region)
+    for _ in range(_DEPTH):
+        # A store that keeps folders as such removes one only once it is empty, and all are
+        # asked for at once: each time the innermost go.
+        with suppress(OSError):
+            files.delete_dir(checkpoints)
+            return
 
 
 def file_system(endpoint: str, region: str) -> Any:

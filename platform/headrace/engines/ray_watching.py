@@ -58,7 +58,7 @@ class Watched:
         """See whether it has died since it was watched."""
         pod = self.manifest
         again = _restarts(pod) > self.restarts
-        problem = ends.why_ended(pod if again or not self.restarts else _without_past(pod))
+        problem = ends.why_ended(_as_it_ended(pod) if again else pod)
         if problem:
             self.death, self.remedy = problem.text, problem.remedy
         elif self.gone or "deletionTimestamp" in pod["metadata"]:
@@ -156,6 +156,11 @@ class Pods:
         """Begin the time anew that pods have for starting: one has been lost."""
         self._began = time.monotonic()
 
+    def all_well(self) -> None:
+        """What happened to workers' pods until now does not matter any more: all are at work."""
+        for one in self.workers:
+            one.restarts, one.death, one.remedy = _restarts(one.manifest), "", ""
+
 
 def selector(training: str) -> str:
     """The selector of a training's pods."""
@@ -167,8 +172,9 @@ def _restarts(pod: Manifest) -> int:
     return max((int(one.get("restartCount") or 0) for one in statuses), default=0)
 
 
-def _without_past(pod: Manifest) -> Manifest:
-    now = copy.deepcopy(pod)
-    for one in now["status"].get("containerStatuses") or ():
-        one.pop("lastState", None)
-    return now
+def _as_it_ended(pod: Manifest) -> Manifest:
+    """A pod whose container was started again, as it was when the container had ended."""
+    then = copy.deepcopy(pod)
+    for one in then["status"].get("containerStatuses") or ():
+        one["state"] = one.pop("lastState", None) or one["state"]
+    return then

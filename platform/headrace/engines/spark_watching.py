@@ -80,13 +80,13 @@ class Watch:
         self._said = ""
 
     def start(self) -> None:
-        """Begin, before there is a session."""
+        """Begin to watch, before there is a session."""
         self._watch.start()
-        threading.Thread(target=self._look, daemon=True).start()
 
     def serve(self, session: SparkSession) -> None:
-        """Take the session whose jobs end when there is nothing more to wait for."""
+        """Say what a session waits for, and end its jobs when there is nothing more to hope for."""
         self._session = session
+        threading.Thread(target=self._look, daemon=True).start()
 
     def keep(self, *, failed: bool) -> None:
         """Keep every executor's log, and of a failed step what their pods say."""

@@ -21,6 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from headrace.cluster import client
+from headrace.cluster.errors import ClusterProblem
 from headrace.core.errors import HeadraceError
 from headrace.data.store import Store
 from headrace.engines.ray import RaySpec
@@ -86,7 +88,7 @@ def _guarded(job: Mapping[str, Any], store: Store, events: Path) -> dict[str, An
         traceback.print_exc()
         cause = getattr(error, "cause", None) or error  # what Ray has wrapped
         return {"broken": f"{type(cause).__name__}: {cause}"}
-    return _result(outcome)
+    return result_of(outcome)
 
 
 def _plan(job: Mapping[str, Any], store: Store, events: Path) -> Plan:
@@ -110,7 +112,8 @@ def _report_of_checkpoint(store: Store, uri: str) -> int | None:
     return int(reports[-1]) if reports else None
 
 
-def _result(outcome: Outcome) -> dict[str, Any]:
+def result_of(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as the store keeps it."""
     if outcome.value is not None:
         return {"outcome": base64.b64encode(outcome.value).decode()}
     if outcome.raised is not None:
@@ -130,8 +133,6 @@ def _keep_session(store: Store, uri: str) -> None:
 
 def _watch_owner(owner: Mapping[str, str], name: str, *, stays: bool) -> None:
     """End this job, and its cluster, when the step's pod has ended or is gone."""
-    from headrace.cluster import client
-    from headrace.cluster.errors import ClusterProblem
 
     def watch() -> None:
         cluster = client.inside()
@@ -139,7 +140,7 @@ def _watch_owner(owner: Mapping[str, str], name: str, *, stays: bool) -> None:
             time.sleep(_OWNER_PAUSE)
             with suppress(ClusterProblem):
                 pod = cluster.get("pods", owner["name"])
-                if _lives(pod, owner["uid"]):
+                if lives(pod, owner["uid"]):
                     continue
                 print(f"headrace: the step's pod {owner['name']} has ended: so does this job")
                 if not stays:
@@ -150,7 +151,8 @@ def _watch_owner(owner: Mapping[str, str], name: str, *, stays: bool) -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
-def _lives(pod: Mapping[str, Any] | None, uid: str) -> bool:
+def lives(pod: Mapping[str, Any] | None, uid: str) -> bool:
+    """Whether the step's pod is there and at work."""
     if pod is None or pod["metadata"]["uid"] != uid:
         return False
     ended = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
@@ -194,8 +196,9 @@ class _Printed:
         self._done = 0
         self._kept = os.dup(1)
         self._container = -1
-        with suppress(OSError):
-            self._container = os.open(_CONTAINER, os.O_WRONLY)
+        if client.is_inside():
+            with suppress(OSError):
+                self._container = os.open(_CONTAINER, os.O_WRONLY)
         reading, writing = os.pipe()
         os.dup2(writing, 1)
         os.dup2(writing, 2)

@@ -66,7 +66,7 @@ def run(
     }
     around.store.write(f"{around.folder}/{ray_job.JOB}", json.dumps(job).encode())
     result = _remote(claim.name, spec, around).run()
-    value = _taken(result, arguments, spec)
+    value = taken(result, arguments, spec)
     around.store.delete(checkpoints)
     return value
 
@@ -140,7 +140,7 @@ def _plain_variables(around: Surroundings) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def _taken(result: Mapping[str, Any], arguments: Mapping[str, Any], spec: RaySpec) -> Any:
+def taken(result: Mapping[str, Any], arguments: Mapping[str, Any], spec: RaySpec) -> Any:
     """Rank 0's value; its artifacts' state and its files are put in their places here."""
     if "raised" in result:
         raise failures.Described(dict(result["raised"]))

@@ -32,7 +32,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(name="gate", rank=5, words=r"gate (said no|not passed)"),
     Kind(
         name="memory", rank=10,
-        words=r"OOMKilled|out of (memory|heap)|OutOfMemory|more memory than|MemoryError",
+        words=r"OOMKilled|out of (memory|heap)|want of memory|OutOfMemory|more memory than"
+        r"|MemoryError",
         remedy="ask for more memory, or work in smaller parts",
     ),
     Kind(
@@ -102,6 +103,8 @@ _ENGINES_ERRORS = ("Py4J", "SparkException", "Ray", "ActorDied", "WorkerGroup", 
 _EMPTY_WORDS = ("crash", "killed", "unknown")
 """Kinds that say nothing once a better reason is known."""
 _STAGE = re.compile(r"Task (\S+) in stage (\S+) failed (\d+) times")
+_TRACEBACK = "Traceback (most recent call last)"
+_OUR_ERROR = re.compile(r"headrace\.core\.errors\.")
 _LOG_LINES = 6
 _EVENTS = 4
 
@@ -448,13 +451,20 @@ def _last_words(step: StepFacts) -> Iterator[Cause]:
     """The end of the log, where nothing better is known."""
     if step.error and step.error.get("traceback"):
         return
-    lines = [one for one in step.log if one.strip()][-_LOG_LINES:]
+    lines = [one for one in _users_lines(step.log) if one.strip()][-_LOG_LINES:]
     if lines:
         proof = Proof(text="\n".join(lines), where=step.places.get("log", ""))
         yield Cause(
             kind="unknown", step=step.name, text="It failed; its log ends like this.", remedy="",
             rank=UNKNOWN.rank, proofs=(proof,),
         )  # fmt: skip
+
+
+def _users_lines(log: Sequence[str]) -> Sequence[str]:
+    """A log without the traceback of an error of ours at its end, which was told already."""
+    starts = [at for at, line in enumerate(log) if line.startswith(_TRACEBACK)]
+    ours = starts and any(_OUR_ERROR.match(line) for line in log[starts[-1] :])
+    return log[: starts[-1]] if ours else log
 
 
 def _about(event: Manifest) -> str:

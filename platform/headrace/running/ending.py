@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 from headrace.cluster import errors
@@ -137,14 +138,27 @@ def _unfinished(events: Iterable[Event]) -> Iterator[Event]:
     yield from open_steps.values()
 
 
-def record_end(cluster: Cluster, site: Site, folder: Path) -> bool:
-    """Complete the run's record in the site's MLflow. False if that did not work."""
-    if not site.mlflow.url:
-        return True
-    from headrace.registry.recorder import replay
+def record_end(folder: Path, there: tuple[Cluster, Site] | None) -> bool:
+    """Complete the run's record in MLflow. False if that did not work.
 
+    Args:
+        folder: The run's folder.
+        there: Its site; None for a run on this machine.
+    """
     try:
+        if there is None:
+            return _replay(folder, "")
+        cluster, site = there
+        if not site.mlflow.url:
+            return True
         with reach(cluster, site.mlflow.url, site.mlflow.client_url) as uri:
-            return replay(folder, tracking_uri=uri)
+            return _replay(folder, uri)
     except HeadraceError:
         return False
+
+
+def _replay(folder: Path, uri: str) -> bool:
+    from headrace.registry.recorder import replay
+
+    with redirect_stdout(io.StringIO()):  # MLflow announces each run that it ends
+        return replay(folder, tracking_uri=uri)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from headrace.cluster.client import Cluster, Manifest
 from headrace.cluster.errors import ClusterProblem
 from headrace.cluster.watch import PodWatch, follow_log
+from headrace.engines import ray_logs
+from headrace.engines.ray_kubernetes import TRAINING
 from headrace.executing import reports
 from headrace.running import seeing
 
@@ -82,8 +84,18 @@ def whole(cluster: Cluster, pod: Manifest) -> list[str]:
         return []
     with suppress(ClusterProblem):
         lines = cluster.logs(pod["metadata"]["name"], container=container_of(pod))
-        return [one for one in lines if reports.read(one) is None]
+        return [one for one in lines if is_own(pod, one)]
     return []
+
+
+def is_own(pod: Manifest, line: str) -> bool:
+    """Whether a line is what the pod itself has to say.
+
+    Steps report to their runner in their logs. What a training's job prints comes out of the
+    head and of the step's own pod as well, where it belongs.
+    """
+    job = (pod["metadata"].get("labels") or {}).get(TRAINING)
+    return reports.read(line) is None and not (job and line.startswith(ray_logs.tag(job)))
 
 
 def follow(
@@ -158,7 +170,7 @@ class _Tap:
 
         with suppress(ClusterProblem):  # it is gone
             for line in follow_log(self._cluster, name, container_of(pod), over):
-                if reports.read(line) is None:
+                if is_own(pod, line):
                     self._put(PodLine(source=source, text=line))
                 if self.ended.is_set():
                     return

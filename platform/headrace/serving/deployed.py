@@ -78,7 +78,9 @@ def here() -> tuple[Cluster, Site] | None:
 def scale_of(
     site: Site, *, replicas: int = 1, max_replicas: int = 3, cpu: str = "", memory: str = ""
 ) -> Scale:
-    """How many replicas there may be and what each has; the site's own words for what is empty.
+    """How many replicas there may be and what each has.
+
+    Where `cpu` or `memory` is empty, it is what the site's `defaults.serve` says.
 
     Raises:
         UsageError: There would be none.
@@ -87,7 +89,7 @@ def scale_of(
         raise UsageError(
             f"{replicas} replicas serve nothing.", hint="replicas=1, or headrace stop to end it"
         )
-    usual = site.resources("serve")
+    usual = site.defaults.get("serve") or Scale()
     return Scale(
         replicas=replicas,
         max_replicas=max(replicas, max_replicas),

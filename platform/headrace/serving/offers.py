@@ -26,9 +26,10 @@ class Scale:
     """The fewest."""
     max_replicas: int = 3
     """The most."""
-    cpu: str = "1"
-    """Cores that a replica asks for, in Kubernetes' notation; it may use more."""
-    memory: str = "2Gi"
+    cpu: str = "250m"
+    """Cores that a replica asks for, in Kubernetes' notation. It may use more; but the more it
+    asks for, the more a node must have free twice over while one version follows another."""
+    memory: str = "1Gi"
     """Memory of a replica, request and limit."""
 
 

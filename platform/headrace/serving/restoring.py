@@ -65,7 +65,8 @@ def put_back(cluster: Cluster, snapshot: Snapshot, changed: Iterable[str]) -> st
             continue
         wanted = restorable(there)
         if kind == "deployments":
-            wanted = _good(cluster, wanted)
+            now = cluster.get(kind, snapshot.name)
+            wanted = last_good(wanted, now, replica_sets(cluster, now)) if now else wanted
             version = version_of(wanted)
         cluster.apply(wanted)
     return version
@@ -110,16 +111,18 @@ def replica_sets(cluster: Cluster, deployment: Manifest) -> list[Manifest]:
     return sorted(found, key=revision_of, reverse=True)
 
 
-def _good(cluster: Cluster, wanted: Manifest) -> Manifest:
-    """The Deployment with the template whose pods answer now, and as many as there are now.
+def last_good(wanted: Manifest, now: Manifest, sets: list[Manifest]) -> Manifest:
+    """The Deployment with the template whose pods answer, and as many as there are now.
 
-    That is not always what was found before: an earlier roll-out may have been cut short.
+    That is not always the one found before: an earlier roll-out may have been cut short.
+
+    Args:
+        wanted: What was found before.
+        now: The Deployment as it is, with a template that is to be given up.
+        sets: Its ReplicaSets, the latest first.
     """
-    now = cluster.get("deployments", wanted["metadata"]["name"])
-    if now is None:
-        return wanted
     spec = {**wanted["spec"], "replicas": now["spec"].get("replicas", 1)}
-    others = [one for one in replica_sets(cluster, now) if revision_of(one) != revision_of(now)]
+    others = [one for one in sets if revision_of(one) != revision_of(now)]
     answering = [one for one in others if one.get("status", {}).get("availableReplicas", 0)]
     if answering:
         spec["template"] = _template(answering[0])

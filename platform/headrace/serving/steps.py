@@ -34,6 +34,8 @@ def serve(
 
     around = deployed.here()
     if around is None:
+        if replicas > 1 or cpu or memory:
+            print("One server runs on this machine: replicas, cpu and memory are for a cluster.")
         return _serve_here(model, alias, port)
     cluster, site = around
     if port:

@@ -1,6 +1,5 @@
 """A run like flights in small: a table, Spark over it, training on Ray, a look at the result."""
 
-
 from typing import TYPE_CHECKING
 
 from kfp import dsl

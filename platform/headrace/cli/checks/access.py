@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from headrace.cli.checks.finding import Finding, fine, wrong
 from headrace.cluster.client import Cluster
+from headrace.cluster.problems import listed
 from headrace.core.errors import HeadraceError
 from headrace.data.probing import missing
 
@@ -58,7 +59,7 @@ def check_access(cluster: Cluster) -> Finding:
         return fine("access", f"{who(cluster)} may do all that running and serving take")
     return wrong(
         "access",
-        f"{who(cluster)} may not {summed_up(lacking)}",
+        f"{who(cluster)} may {summed_up(lacking, CLIENT)}",
         "have the Role headrace-user bound to it: `users` in the chart's values",
     )
 
@@ -69,7 +70,7 @@ def check_steps(account: str, lacking: Sequence[str]) -> Finding:
         return fine("account", f"{account} may do all that steps take")
     return wrong(
         "account",
-        f"{account} may not {summed_up(lacking)}",
+        f"{account} may {summed_up(lacking, STEPS)}",
         "have the Role headrace-step bound to it: `extraServiceAccounts` in the chart's values",
     )
 
@@ -85,14 +86,20 @@ def who(cluster: Cluster) -> str:
     return str(found["status"]["userInfo"]["username"])
 
 
-def summed_up(lacking: Iterable[str]) -> str:
-    """Verbs by what they are about.
+def summed_up(lacking: Iterable[str], needs: Mapping[str, Sequence[str]]) -> str:
+    """What is lacking, as the end of a sentence with `may`.
 
-    >>> summed_up(["create jobs", "delete jobs", "get pods/log"])
-    'create, delete jobs; get pods/log'
+    >>> needs = {"jobs": ("get", "create"), "pods": ("get", "list"), "pods/log": ("get",)}
+    >>> summed_up(["create jobs"], needs), summed_up(["get jobs", "create jobs"], needs)
+    ('not create jobs', 'do nothing with jobs')
     """
     by_thing: dict[str, list[str]] = {}
     for one in lacking:
         verb, _, thing = one.partition(" ")
         by_thing.setdefault(thing, []).append(verb)
-    return "; ".join(f"{', '.join(verbs)} {thing}" for thing, verbs in by_thing.items())
+    shut = [thing for thing, verbs in by_thing.items() if len(verbs) == len(needs[thing])]
+    parts = [f"do nothing with {listed(shut)}"] if shut else []
+    parts += [
+        f"not {', '.join(verbs)} {thing}" for thing, verbs in by_thing.items() if thing not in shut
+    ]
+    return "; ".join(parts)

@@ -62,10 +62,12 @@ def side_by_side(questions: Iterable[Question]) -> Iterator[Finding]:
 
 
 def _answers(subject: str, ask: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    found: list[Finding] = []
     try:
-        return list(ask())
+        found.extend(ask())
     except HeadraceError as error:
-        return [from_error(subject, error)]
+        found.append(from_error(subject, error))
+    return found
 
 
 def _questions(cluster: Cluster, site: Site, *, images: bool) -> Iterator[Question]:

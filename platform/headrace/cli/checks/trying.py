@@ -149,7 +149,7 @@ def _without_word(outcome: Outcome, image: str, *, subject: str = "pod") -> Find
         return Finding(
             subject=subject,
             health=Health.WRONG,
-            text=f"a pod with {image} {outcome.problem.text}",
+            text=outcome.problem.text,
             remedy=outcome.problem.remedy,
             where=tuple(last),
         )

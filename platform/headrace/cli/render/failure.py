@@ -22,7 +22,7 @@ _TOLD_IN_FULL = 2
 _TRACEBACK_LINES = 12
 _ERROR_LINES = 6
 _ERROR_CHARACTERS = 700
-BUNDLE = re.compile(r'(?<=File ")[^"]*/code/[0-9a-f]{64}/')
+BUNDLE = re.compile(r"[^\s\"'(]*/code/[0-9a-f]{64}/")
 """Where a step found the project's code: what follows is the path as its author knows it."""
 
 
@@ -103,7 +103,8 @@ def _error_block(error: Failure) -> Iterator[RenderableType]:
     if len(traceback) > _TRACEBACK_LINES:
         traceback = ["…", *traceback[-_TRACEBACK_LINES:]]
     yield from (Text(f"  {line}", style="dim") for line in traceback)
-    yield Padding(Text(shortened(error.what), style="red"), (0, 0, 0, 2), expand=False)
+    what = BUNDLE.sub("", error.what)
+    yield Padding(Text(shortened(what), style="red"), (0, 0, 0, 2), expand=False)
     for place in error.where:
         yield _labelled("at", place)
     if error.hint:

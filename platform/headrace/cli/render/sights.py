@@ -23,6 +23,7 @@ _MOST_ALIKE = 6
 """More pods than that which differ in nothing but their number share a line."""
 _MOST_WARNINGS = 6
 _RECENT_SECONDS = 3600.0
+_PROBE_SECONDS = 20.0
 _ROLES = {
     "step": "step", "spark-executor": "executor", "ray-head": "ray head",
     "ray-worker": "ray worker",
@@ -59,10 +60,15 @@ def sights(seen: Seen, view: RunView, *, now: float) -> Iterator[RenderableType]
     if seen.ray:
         yield from _section("Ray", ray_lines(seen.ray, view))
     told = {f"pod/{one.name}" for one in seen.pods if one.reason}
-    recent = [one for one in seen.warnings if now - one.time < _RECENT_SECONDS]
-    news = [one for one in recent if one.about not in told]
+    news = [one for one in seen.warnings if _is_news(one, now) and one.about not in told]
     if news:
         yield from _section("warnings", warning_lines(news[-_MOST_WARNINGS:]))
+
+
+def _is_news(warned: Warned, now: float) -> bool:
+    """Whether a warning still matters. Probes fail while a container starts; then they do not."""
+    limit = _PROBE_SECONDS if warned.reason == "Unhealthy" else _RECENT_SECONDS
+    return now - warned.time < limit
 
 
 def pod_rows(pods: Sequence[PodSeen]) -> list[PodRow]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from headrace.cli.render.tables import plain_table
+from headrace.cli.render.tables import cut, plain_table
 from headrace.sites.cluster import ServiceSettings
 from headrace.sites.finding import FoundContext, FoundSite
 from headrace.sites.versions import check
@@ -25,38 +26,37 @@ def sites_table(found: Sequence[FoundContext], mine: Mapping[str, str]) -> Table
     table = plain_table("context", "namespace", "store", "MLflow", "KFP", "versions", "reachable")
     for context in found:
         for one in context.sites:
-            _add_site(table, context.context, one, mine)
+            table.add_row(*_site(context.context, one, mine))
         if not context.sites:
-            table.add_row(context.context, *[_ABSENT] * 5, _without(context))
+            good, text = context.problem is None, _without(context)
+            table.add_row(_marked(context.context, good), *[_ABSENT] * 5, cut(text))
     return table
 
 
-def _add_site(table: Table, context: str, found: FoundSite, mine: Mapping[str, str]) -> None:
+def _site(context: str, found: FoundSite, mine: Mapping[str, str]) -> list[RenderableType]:
     site = found.site
     if site is None:
         what = found.problem.what if found.problem else ""
-        table.add_row(context, found.namespace, *[_ABSENT] * 4, _cell(("✘ ", "bold red"), what))
-        return
-    table.add_row(
-        context,
+        return [_marked(context, False), found.namespace, *[_ABSENT] * 4, cut(f"yes; {what}")]
+    return [
+        _marked(context, True),
         Text(found.namespace, style="bold"),
         site.store.url,
         _service(site.mlflow),
         _service(site.kfp),
         _versions(site.versions, mine),
-        _cell(("✔ ", "green"), "yes"),
-    )
+        "yes",
+    ]
 
 
-def _without(context: FoundContext) -> Text:
+def _without(context: FoundContext) -> str:
     if context.problem is not None:
-        return _cell(("✘ ", "bold red"), context.problem.what)
-    text = "no site" if context.everywhere else "no site in its namespace; others are not shown"
-    return _cell(("✔ ", "green"), f"yes; {text}")
+        return f"no; {context.problem.what}"
+    return "yes; no site" if context.everywhere else "yes; no site in its own namespace"
 
 
-def _cell(mark: tuple[str, str], text: str) -> Text:
-    return Text.assemble(mark, text, no_wrap=True, overflow="ellipsis")
+def _marked(context: str, good: bool) -> Text:
+    return Text.assemble(("✔ ", "green") if good else ("✘ ", "bold red"), context)
 
 
 def _service(settings: ServiceSettings) -> Text:

@@ -63,7 +63,7 @@ def _cause(cause: Cause, *, first: bool, waits: bool, below: str) -> Iterator[Re
     step = f"{cause.step}: " if cause.step else ""
     style = ("yellow" if waits else "red") if first else ""
     yield Text.assemble(head, (f"  {cause.kind}", "dim"))
-    yield _indented(Text.assemble((step, "bold"), (shortened(cause.text), style)))
+    yield _indented(Text.assemble((step, "bold"), (shortened(BUNDLE.sub("", cause.text)), style)))
     if cause.remedy:
         yield _indented(Text.assemble(("try ", "dim"), cause.remedy))
     if cause.proofs:

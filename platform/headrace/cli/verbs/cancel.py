@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.cli.options import examples, home_option, json_option, site_options
-from headrace.core.errors import EnvironmentProblem, HeadraceError, UsageError
+from headrace.core.errors import EnvironmentProblem, UsageError
 from headrace.sites.home import Home
 
 if TYPE_CHECKING:
@@ -113,22 +113,10 @@ def _record(run: Found) -> bool:
     there = run.there
     with waiting("completing MLflow's record"):
         if run.view.site is None:
-            return _replay(run)
+            return ending.record_end(run.folder, None)
         if there is None or there.cluster is None or there.site is None:
             return False
-        return ending.record_end(there.cluster, there.site, run.folder)
-
-
-def _replay(run: Found) -> bool:
-    from headrace.registry.recorder import replay, unrecorded
-
-    assert run.folder is not None
-    if run.folder not in unrecorded(run.folder.parent):
-        return True
-    try:
-        return replay(run.folder)
-    except HeadraceError:
-        return False
+        return ending.record_end(run.folder, (there.cluster, there.site))
 
 
 def _begun_elsewhere(run: Found, text: str) -> dict[str, Any]:

@@ -1,0 +1,241 @@
+"""The chart, rendered: whole manifests, and what it refuses.
+
+When other manifests are meant: `UPDATE_GOLDEN=1 pytest tests/chart`.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from headrace.cli.checks.access import CLIENT, STEPS
+from headrace.cluster import kinds, pods
+from headrace.sites.cluster import (
+    CONFIG_MAP,
+    KEY,
+    Limits,
+    Resources,
+    ServiceSettings,
+    Site,
+    StoreSettings,
+    parse,
+)
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm/headrace"
+GOLDEN = ROOT / "tests/golden/chart"
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on the PATH"),
+]
+
+
+def helm(*arguments):
+    return subprocess.run(["helm", *arguments], capture_output=True, text=True)
+
+
+def rendered(values="full", *options):
+    file = CHART / f"ci/{values}-values.yaml"
+    done = helm("template", "headrace", str(CHART), "-n", "team", "-f", str(file), *options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def manifests(*options):
+    return [one for one in yaml.load_all(rendered(*options), Loader=Unique) if one]
+
+
+class Unique(yaml.SafeLoader):
+    """Refuses a mapping that names a key twice, as a strict API server does."""
+
+
+def _mapping(loader, node, deep=False):
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    assert len(keys) == len(set(keys)), keys
+    return yaml.SafeLoader.construct_mapping(loader, node, deep)
+
+
+Unique.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+class Readable(yaml.SafeDumper):
+    """Writes a text of several lines as such."""
+
+
+Readable.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
+)
+
+
+def one(found, kind, name):
+    return next(m for m in found if (m["kind"], m["metadata"]["name"]) == (kind, name))
+
+
+@pytest.mark.parametrize("values", ["minimal", "full"])
+def test_it_is_what_it_was(values):
+    found = sorted(manifests(values), key=lambda one: (one["kind"], one["metadata"]["name"]))
+    text = yaml.dump_all(found, Dumper=Readable, width=100)
+    path = GOLDEN / f"{values}.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("values", ["minimal", "full"])
+def test_helm_finds_nothing_to_complain_of(values):
+    done = helm("lint", "--strict", str(CHART), "-f", str(CHART / f"ci/{values}-values.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def site(values):
+    config = one(manifests(values), "ConfigMap", CONFIG_MAP)
+    return parse(yaml.safe_load(config["data"][KEY]), where="the chart")
+
+
+def test_headrace_reads_what_the_chart_says_of_the_site():
+    assert site("full") == Site(
+        store=StoreSettings(
+            url="s3://data/teams/one",
+            endpoint="http://s3.storage:9000",
+            client_endpoint="https://s3.example.com",
+            region="eu-central-1",
+            secret="headrace-store",
+        ),
+        mlflow=ServiceSettings(
+            url="http://headrace-mlflow.team.svc:5000", client_url="https://mlflow.example.com"
+        ),
+        kfp=ServiceSettings(
+            url="http://ml-pipeline.kubeflow:8888", client_url="https://kfp.example.com"
+        ),
+        images={
+            kind: f"registry.example.com/headrace/{kind}:1"
+            for kind in ("python", "spark", "ray", "serve")
+        },
+        versions={
+            "python": "3.12", "headrace": "0.1.0", "kfp": "2.17.0", "mlflow": "3.17.2",
+            "ray": "2.60.0",
+        },
+        pull_secrets=("registry",),
+        service_account="steps",
+        defaults={
+            "python": Resources(), "spark": Resources(), "ray": Resources(cpu="4", memory="16Gi"),
+        },
+        limits=Limits(step=7200),
+        node_selector={"pool": "work"},
+        tolerations=(
+            {"key": "pool", "operator": "Equal", "value": "work", "effect": "NoSchedule"},
+        ),
+        ray_cluster="warm",
+        queue="teams",
+    )  # fmt: skip
+
+
+def test_what_is_not_said_is_what_headrace_takes_for_granted():
+    found = site("minimal")
+    assert found == Site(
+        store=StoreSettings(url="s3://headrace/site"),
+        mlflow=ServiceSettings(url="http://headrace-mlflow.team.svc:5000"),
+        images={"python": "registry.example.com/headrace/python:1"},
+        defaults={kind: Resources() for kind in ("python", "spark", "ray")},
+    )
+
+
+def allowed(role):
+    """What a Role lets everybody do, by resource, whatever an object's name."""
+    found = {}
+    for rule in role["rules"]:
+        for resource in () if "resourceNames" in rule else rule["resources"]:
+            for group in rule["apiGroups"]:
+                found.setdefault((group, resource), set()).update(rule["verbs"])
+    return found
+
+
+@pytest.mark.parametrize(("role", "needs"), [("step", STEPS), ("user", CLIENT)])
+def test_a_role_lets_do_all_that_the_doctor_asks_for(role, needs):
+    may = allowed(one(manifests(), "Role", f"headrace-{role}"))
+    lacking = {
+        thing: set(verbs) - may.get((kinds.group(thing.partition("/")[0]), thing), set())
+        for thing, verbs in needs.items()
+    }
+    assert {thing: verbs for thing, verbs in lacking.items() if verbs} == {}
+
+
+def test_secrets_are_read_by_name_and_no_others():
+    for role in ("step", "user"):
+        rules = one(manifests(), "Role", f"headrace-{role}")["rules"]
+        found = [rule for rule in rules if "secrets" in rule["resources"]]
+        assert [(rule["resourceNames"], rule["verbs"]) for rule in found] == [
+            (["headrace-store"], ["get"])
+        ]
+
+
+def test_mlflow_is_as_confined_as_steps_are():
+    spec = one(manifests(), "Deployment", "headrace-mlflow")["spec"]["template"]["spec"]
+    assert spec["securityContext"] == pods.pod_security()
+    assert [one["securityContext"] for one in spec["containers"]] == [pods.container_security()]
+    assert spec["automountServiceAccountToken"] is False
+
+
+def test_no_password_is_outside_of_the_secret():
+    text = rendered()
+    assert text.count("not-a-secret") == 1
+    deployment = one(manifests(), "Deployment", "headrace-mlflow")
+    variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    hidden = {v["name"]: v["valueFrom"]["secretKeyRef"] for v in variables if "valueFrom" in v}
+    assert hidden == {
+        "MLFLOW_BACKEND_STORE_URI": {"name": "record-database", "key": "url"},
+        "AWS_ACCESS_KEY_ID": {"name": "headrace-store", "key": "AWS_ACCESS_KEY_ID"},
+        "AWS_SECRET_ACCESS_KEY": {"name": "headrace-store", "key": "AWS_SECRET_ACCESS_KEY"},
+    }
+
+
+def test_a_database_file_can_be_kept():
+    found = manifests("minimal", "--set", "mlflow.persistence.enabled=true")
+    claim = one(found, "PersistentVolumeClaim", "headrace-mlflow")
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    spec = one(found, "Deployment", "headrace-mlflow")["spec"]["template"]["spec"]
+    assert spec["volumes"][-1] == {
+        "name": "data", "persistentVolumeClaim": {"claimName": "headrace-mlflow"},
+    }  # fmt: skip
+
+
+def test_without_mlflow_the_site_has_another_or_none():
+    options = (
+        "minimal",
+        "--set",
+        "mlflow.enabled=false",
+        "--set",
+        "mlflow.url=http://mlflow.ml:80",
+    )
+    found = manifests(*options)
+    assert {m["kind"] for m in found} == {"ServiceAccount", "ConfigMap", "Role", "RoleBinding"}
+    config = yaml.safe_load(one(found, "ConfigMap", CONFIG_MAP)["data"][KEY])
+    assert config["mlflow"] == {"url": "http://mlflow.ml:80", "client_url": ""}
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("store.url=http://x", "at '/store/url': 'http://x' does not match pattern"),
+        ("store.url=", "store.url is missing: the bucket and prefix of the site, such as s3://"),
+        ("store.urls=s3://x", "at '/store': additional properties 'urls' not allowed"),
+        ("images.python=", "images.python is missing: images/build.py writes what to put there"),
+        ("images.jax=x", "at '/images': additional properties 'jax' not allowed"),
+        ("limits.step=0", "at '/limits/step': minimum: got 0, want 1"),
+        ("store.accessKeyId=x", "store.secretAccessKey is missing beside store.accessKeyId"),
+        ("defaults.python.memory=2GB", "at '/defaults/python/memory': '2GB' does not match"),
+    ],
+)
+def test_what_it_refuses(setting, complaint):
+    values = str(CHART / "ci/minimal-values.yaml")
+    done = helm("template", "headrace", str(CHART), "-f", values, "--set", setting)
+    assert done.returncode != 0
+    assert complaint in done.stderr
