@@ -18,6 +18,7 @@ from tests.e2e.conftest import SiteUnderTest
 from headrace.sites.home import Home
 from headrace.sites.journal import RunRecord, list_runs, read_events
 
+MAIN = "import sys; from headrace.cli.main import main; sys.exit(main())"
 PROJECT = Path(__file__).parent / "project"
 
 
@@ -32,7 +33,7 @@ class Client:
         """A run under way."""
         there = ["--on", self.site.context, "-n", self.site.namespace, "--direct"] if on else []
         return subprocess.Popen(
-            [sys.executable, "-m", "headrace.cli.main", "run", pipeline, *there, "--json",
+            [sys.executable, "-c", MAIN, "run", pipeline, *there, "--json",
              "--home", str(self.home), *options],
             cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},

@@ -111,7 +111,7 @@ def take_stock(cluster: Cluster, store: Store, *, is_run: Callable[[str], bool])
     artifacts = {one: entry for one, entry in listed["artifacts"].items() if is_run(_first(one))}
     return SiteStock(
         things=tuple(_things(cluster)),
-        active=frozenset(_run(one) for one in pods if _phase(one) not in seeing.OVER),
+        active=frozenset(_run(one) for one in pods if _is_active(one)),
         codes=frozenset(one["metadata"]["labels"].get(labels.CODE, "") for one in pods),
         artifacts=store.uri("artifacts"),
         results=_results(artifacts),
@@ -142,8 +142,10 @@ def _run(thing: Manifest) -> str:
     return str(thing["metadata"]["labels"][labels.RUN])
 
 
-def _phase(pod: Manifest) -> str:
-    return str(pod.get("status", {}).get("phase", ""))
+def _is_active(pod: Manifest) -> bool:
+    """Whether a pod is at work and meant to go on."""
+    leaving = "deletionTimestamp" in pod["metadata"]
+    return not leaving and pod.get("status", {}).get("phase") not in seeing.OVER
 
 
 def _cache_entry(store: Store, name: str, entry: Entry) -> CacheEntry:
