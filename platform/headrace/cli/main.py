@@ -16,7 +16,9 @@ CANCELLED_EXIT_CODE = 130
 
 SECTIONS = {
     "Run": {
-        "run": Verb(module="headrace.cli.verbs.run", purpose="Run a pipeline, here or on a cluster."),
+        "run": Verb(
+            module="headrace.cli.verbs.run", purpose="Run a pipeline, here or on a cluster."
+        ),
         "compile": Verb(
             module="headrace.cli.verbs.compile", purpose="Write a pipeline as a KFP YAML file."
         ),
