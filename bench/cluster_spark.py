@@ -157,8 +157,8 @@ def ground() -> Iterator[Ground]:
     )  # fmt: skip
     cluster = connect(current_context())
     with ExitStack() as undo:
-        undo.callback(cluster.ask, f"/api/v1/namespaces/{name}", method="DELETE")
         cluster.ask("/api/v1/namespaces", method="POST", body=_named("Namespace", name))
+        undo.callback(cluster.ask, f"/api/v1/namespaces/{name}", method="DELETE")
         undo.callback(_bucket(name))
         here = Ground(
             cluster=replace(cluster, namespace=name), site=site,

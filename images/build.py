@@ -88,7 +88,7 @@ def parse() -> argparse.Namespace:
         "--torch", choices=("cuda", "cpu"), default="cuda",
         help="cpu: torch's own wheel without CUDA, 5 GB less (%(default)s)",
     )  # fmt: skip
-    # Tried against a folder of wheels only: PyTorch's index could not be reached where this
+    # Not tried: PyTorch's index could not be reached where this
     # was written.
     what.add_argument(
         "--torch-index", metavar="URL", default="https://download.pytorch.org/whl/cpu",

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import subprocess
-import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from building.failures import BuildProblem
 from building.planning import Planned
+from building.processes import follow, turn
 from building.registry import Registry
 from building.stages import Stage, write_context
 from building.tools import Tool
@@ -62,34 +60,34 @@ class Carrier:
 
     def image(self, planned: Planned) -> Outcome:
         """See to one image and everything below it."""
-        began, built = time.monotonic(), False
-        reference = planned.whole.reference(self.prefix)
-        if self.force or not self.present(planned.whole):
-            self.stage(planned.libraries)
-            self.make(planned.whole)
-            built = True
+        began, whole = time.monotonic(), planned.whole
+        with turn(whole.digest):
+            if built := self.force or not self.present(whole):
+                self.stage(planned.libraries)
+                self.make(whole)
         return Outcome(
-            reference=reference,
+            reference=whole.reference(self.prefix),
             built=built,
             seconds=time.monotonic() - began,
-            unpacked=self.unpacked(reference),
-            pushed=self.pushed(planned.whole),
+            unpacked=self.unpacked(whole.reference(self.prefix)),
+            pushed=self.pushed(whole),
         )
 
     def stage(self, stage: Stage) -> None:
         """See to a stage that others stand on: here, or where a build can pull it from."""
-        reference = stage.reference(self.prefix)
-        if reference in self.made:
+        if stage.reference(self.prefix) in self.made:
             return
-        here = self.here(stage) and not self.force
-        if here or (stage.published and self.present(stage) and not self.force):
-            self.made.append(reference)
-            if here and not self.present(stage):
+        with turn(stage.digest):
+            here = not self.force and self.here(stage)
+            there = not self.force and stage.published and self.present(stage)
+            if here and not there:  # a push before was cut off
                 self.push(stage)
-            return
-        for parent in stage.parents.values():
-            self.stage(parent)
-        self.make(stage)
+            if here or there:
+                self.made.append(stage.reference(self.prefix))
+                return
+            for parent in stage.parents.values():
+                self.stage(parent)
+            self.make(stage)
 
     def make(self, stage: Stage) -> None:
         """Build a stage and push it."""
@@ -146,29 +144,6 @@ class Carrier:
         if code:
             raise BuildProblem(f"{shlex.join(command)}\nended with {code}:\n{''.join(last)}")
         print(f"    {time.monotonic() - began:.0f} s", flush=True)
-
-
-def follow(command: Sequence[str], *, everything: bool) -> tuple[int, list[str]]:
-    """Run a command to its end: its exit status and its last lines.
-
-    Its output is shown whole, or on a terminal the latest line in place of the one before, or
-    not at all.
-    """
-    last: deque[str] = deque(maxlen=30)
-    live = sys.stdout.isatty() and not everything
-    width = shutil.get_terminal_size().columns - 5
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
-        for line in process.stdout or ():
-            last.append(line)
-            if everything:
-                print(f"    {line}", end="", flush=True)
-            elif live:
-                print(f"\r\033[K    {line.strip()[:width]}", end="", flush=True)
-    if live:
-        print("\r\033[K", end="", flush=True)
-    return process.returncode, list(last)
 
 
 def summary(outcomes: Mapping[str, Outcome]) -> str:

@@ -65,6 +65,8 @@ class Asked:
     """The ownerReference of whoever it goes with."""
     variables: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     """The environment of all containers, as a pod's manifest has it."""
+    variable_sources: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    """Secrets and ConfigMaps whose every entry is a variable, as `envFrom` has them."""
     service_account: str = ""
     """Whom the head is to the cluster; the site's account for steps unless given."""
     pull_policy: str = "IfNotPresent"
@@ -179,6 +181,7 @@ def _pod(asked: Asked, role: str) -> dict[str, Any]:
 def _container(asked: Asked, role: str, asks: dict[str, Any]) -> dict[str, Any]:
     ahead = {"BASH_ENV": str(_GCS_READY), "RAY_preload_python_modules": _PRELOADED}
     ours = _EVERYWHERE | (ahead | WORKERS_PRINT if role == WORKER else {})
+    sources = [dict(one) for one in asked.variable_sources]
     given = {one["name"] for one in asked.variables}
     plain = {name: value for name, value in ours.items() if name not in given}
     return {
@@ -186,6 +189,7 @@ def _container(asked: Asked, role: str, asks: dict[str, Any]) -> dict[str, Any]:
         "image": asked.image,
         "imagePullPolicy": asked.pull_policy,
         "env": [*(dict(one) for one in asked.variables), *pods.variables(plain)],
+        **({"envFrom": sources} if sources else {}),
         "resources": asks,
         "securityContext": pods.container_security(),
         "volumeMounts": [*pods.mounts(), {"name": "shm", "mountPath": "/dev/shm"}],  # noqa: S108

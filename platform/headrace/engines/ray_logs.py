@@ -123,18 +123,21 @@ class Following:
                 self._take(line)
 
     def _take(self, line: str) -> None:
-        if not line.startswith(self._tag):
+        if line.startswith(self._tag):
+            self.take(line.removeprefix(self._tag))
+        else:
             self.others.add(line)
-            return
-        said = line.removeprefix(self._tag)
+
+    def take(self, said: str) -> None:
+        """Take a line of the job's in."""
         told = event(said)
-        if told is not None:
-            self.finished = told["type"] == FINISHED
-            if not self.finished:
-                self._on_event(told)
-            return
-        self.mine.add(said)
-        self._on_line(said)
+        if told is None:
+            self.mine.add(said)
+            self._on_line(said)
+        elif told["type"] == FINISHED:
+            self.finished = True
+        else:
+            self._on_event(told)
 
 
 def until(check: Callable[[], bool], seconds: float, pause: float = 0.1) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from headrace.core.errors import StepFailed, did_you_mean
 from headrace.executing import code as bundle
-from headrace.executing import engines, sdk, surroundings  # noqa: F401  (KFP whole, for user modules)
+from headrace.executing import engines, failures, reports, sdk, surroundings  # noqa: F401  (KFP whole, for user modules)
 from headrace.executing.annotations import resolved_signature
 
 FUNCTION_ATTRIBUTE = "__headrace_function__"
@@ -45,7 +45,12 @@ def load(target: str, *, engine: Mapping[str, Any], code: str) -> Callable[..., 
 
     @functools.wraps(function)
     def run(**arguments: Any) -> Any:
-        return engines.run(function, arguments, engine)
+        try:
+            return engines.run(function, arguments, engine)
+        except Exception as error:
+            # Under KFP a traceback is all that would be left of what an error says.
+            reports.failed(failures.describe(error))
+            raise
 
     run.__signature__ = signature  # type: ignore[attr-defined]
     run.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}

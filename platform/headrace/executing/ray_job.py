@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.cluster import client
-from headrace.cluster.errors import ClusterProblem
+from headrace.cluster.errors import ClusterProblem, Forbidden
 from headrace.core.errors import HeadraceError
 from headrace.data.store import Store
 from headrace.engines.ray import RaySpec
@@ -135,16 +135,23 @@ def _watch_owner(owner: Mapping[str, str], name: str, *, stays: bool) -> None:
     """End this job, and its cluster, when the step's pod has ended or is gone."""
 
     def watch() -> None:
-        cluster = client.inside()
+        cluster, refused = client.inside(), False
         while True:
             time.sleep(_OWNER_PAUSE)
-            with suppress(ClusterProblem):
+            try:
                 pod = cluster.get("pods", owner["name"])
-                if lives(pod, owner["uid"]):
-                    continue
+            except Forbidden as error:
+                if not refused:
+                    print(f"headrace: nobody ends this job when its step has ended: {error.what}")
+                refused = True
+                continue
+            except ClusterProblem:
+                continue
+            if not lives(pod, owner["uid"]):
                 print(f"headrace: the step's pod {owner['name']} has ended: so does this job")
-                if not stays:
-                    cluster.delete("rayjobs", name)
+                with suppress(ClusterProblem):
+                    if not stays:
+                        cluster.delete("rayjobs", name)
                 os._exit(3)
 
     if client.is_inside():

@@ -23,8 +23,10 @@ from headrace.engines.ray_logs import bare
 from headrace.engines.ray_remote import Remote
 from headrace.executing import context, failures, ray_job, ray_worker, reports, surroundings
 from headrace.executing.surroundings import Surroundings
+from headrace.executing.variables import PLAIN_VARIABLES
 
-_OWN = ("HEADRACE_POD", "HEADRACE_POD_UID", "HEADRACE_WORK", "HEADRACE_CHECKPOINTS")
+_OWN = (context.WORK, context.CHECKPOINTS)
+"""What the step's own process alone is told."""
 _FOREIGN = ("KFP_", "ARGO_", "KUBERNETES_")
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
@@ -86,6 +88,7 @@ def _remote(name: str, spec: RaySpec, around: Surroundings) -> Remote:
         annotations=around.annotations,
         owner=around.owner,
         variables=variables(main.get("env") or (), plain, around.site.store.secret),
+        variable_sources=tuple(main.get("envFrom") or ()),
         service_account=str(pod.get("serviceAccountName") or ""),
         pull_policy=str(main.get("imagePullPolicy") or "IfNotPresent"),
     )
@@ -115,11 +118,11 @@ def variables(given: Any, plain: Mapping[str, str], secret: str) -> tuple[Mappin
         plain: What is known of the site and the run; it wins.
         secret: The Secret with the store's credentials; empty where pods need none.
     """
-    taken = set(plain) | set(_CREDENTIALS if secret else ()) | set(_OWN)
+    elsewhere = {*plain, *_OWN, *(_CREDENTIALS if secret else ())}
     kept = [
         one
         for one in given
-        if one["name"] not in taken
+        if one["name"] not in elsewhere
         and not one["name"].startswith(_FOREIGN)
         and "fieldRef" not in one.get("valueFrom", {})
     ]
@@ -127,15 +130,19 @@ def variables(given: Any, plain: Mapping[str, str], secret: str) -> tuple[Mappin
 
 
 def _plain_variables(around: Surroundings) -> dict[str, str]:
+    """What the workers' processes have to know of the site and the run."""
+    found_out = (*PLAIN_VARIABLES, "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID")
     known = {
+        **{name: os.environ.get(name, "") for name in found_out},
         context.SITE: around.site.to_json(),
         context.RUN: around.run,
         context.STEP: around.step,
         context.PIPELINE: around.pipeline,
         surroundings.ATTEMPT: str(around.attempt),
         surroundings.CODE: around.code,
-        # Not in the pod's manifest: it was found out in here.
-        "MLFLOW_RUN_ID": os.environ.get("MLFLOW_RUN_ID", ""),
+        # The step's pod stays the owner of whatever is made on its behalf.
+        surroundings.POD: around.pod_name,
+        surroundings.POD_UID: around.pod_uid,
     }
     return {name: value for name, value in known.items() if value}
 

@@ -7,10 +7,11 @@ runner is its log, so there they go to standard output, behind a mark.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.executing.context import context, in_pod
+from headrace.executing.context import KFP_POD, context, in_pod
 
 FILE = "reports.jsonl"
 """The file in the step's work folder."""
@@ -29,6 +30,12 @@ def note(text: str) -> None:
     """Say something short about how the step is going."""
     _write({"type": "step_note", "text": text})
     print(f"headrace: {text}", flush=True)
+
+
+def failed(error: Mapping[str, Any]) -> None:
+    """Say why the step fails, where KFP's launcher is the only one to see it."""
+    if context().work is None and KFP_POD in os.environ:
+        _write({"type": "step_failed", "error": dict(error)})
 
 
 def read(line: str) -> dict[str, Any] | None:

@@ -8,10 +8,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from headrace.cluster import client, labels
 from headrace.cluster.client import Cluster, Manifest
+from headrace.core import nodes
 from headrace.core.errors import EnvironmentProblem
 from headrace.data.store import Store, store_of
 from headrace.executing import context
@@ -143,7 +145,7 @@ def _found_out() -> Surroundings:
     site = discover(cluster)
     pod = _pod(cluster, os.environ[context.KFP_POD])
     meta = pod["metadata"]
-    node = str(meta.get("annotations", {}).get(_KFP_NODE, meta["name"]))
+    node = nodes.of_pod(str(meta.get("annotations", {}).get(_KFP_NODE, meta["name"])))
     credentials = secret_values(cluster, site.store.secret) if site.store.secret else {}
     found = Surroundings(
         site=site,
@@ -151,13 +153,22 @@ def _found_out() -> Surroundings:
         pod_name=meta["name"],
         pod_uid=meta["uid"],
         run=str(meta.get("labels", {}).get(_KFP_RUN, meta["name"])),
-        step=node,
-        pipeline=node.partition(".")[0],
+        step=node.path,
+        pipeline=_pipeline_name() or str(meta["name"]),
         code=os.environ.get(CODE, ""),
-        attempt=1,
+        attempt=node.attempt,
     )
     _fill_environment(found, credentials)
     return found
+
+
+def _pipeline_name() -> str:
+    """The pipeline's name, which KFP tells its launcher, the pod's first process, alone."""
+    try:
+        words = Path("/proc/1/cmdline").read_text().split("\0")
+        return words[words.index("--pipeline_name") + 1]
+    except (OSError, ValueError, IndexError):
+        return ""
 
 
 def _fill_environment(found: Surroundings, credentials: Mapping[str, str]) -> None:

@@ -88,7 +88,6 @@ class Submission:
             experiment=self.compiled.name,
             pipeline_root=self.target.store.uri("artifacts"),
             use_cache=self.options.use_cache,
-            service_account=self.target.site.service_account,
         )  # fmt: skip
 
     def _beginning(self, run_id: str) -> Event:
