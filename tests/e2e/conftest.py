@@ -38,6 +38,15 @@ S3_FOR_PODS = os.environ.get("HEADRACE_TEST_S3", "http://s3.testbed:9000")
 BASE = "python:3.12-slim-bookworm"
 BUILT = pytest.StashKey[tuple[Path, str]]()
 OF_THE_CHART = ("Helm",)
+DEFAULTS = {
+    "python": {"cpu": "100m", "memory": "1Gi"},
+    "spark": {"cpu": "100m", "memory": "2Gi"},
+    "spark-executor": {"cpu": "200m", "memory": "1Gi"},
+    "ray": {"cpu": "100m", "memory": "1Gi"},
+    "ray-head": {"cpu": "100m", "memory": "3Gi"},
+    "ray-worker": {"cpu": "200m", "memory": "2Gi"},
+}
+"""What steps ask for, so that a Ray cluster finds room on two cores."""
 GONE_WITHIN = 60.0
 
 
@@ -238,7 +247,9 @@ def store_values(url: str) -> dict[str, Any]:
             "clientEndpoint": os.environ["AWS_ENDPOINT_URL"],
             "accessKeyId": os.environ["AWS_ACCESS_KEY_ID"],
             "secretAccessKey": os.environ["AWS_SECRET_ACCESS_KEY"],
-        }
+        },
+        "defaults": DEFAULTS,
+        "limits": {"keep": 20},
     }
 
 
