@@ -280,7 +280,7 @@ def connect(context: str, namespace: str = "", **options: Any) -> Cluster:
             hint=did_you_mean(context, known) or "`kubectl config get-contexts` lists them",
         )
     try:
-        api = config.new_client_from_config(context=context)
+        api = config.new_client_from_config(config_file=kubeconfig_path(), context=context)
     except (ConfigException, OSError) as error:
         raise errors.ClusterProblem(
             f"The context {context!r} cannot be used: {error}", where=kubeconfig_path()
@@ -295,7 +295,7 @@ def contexts() -> dict[str, str]:
     from kubernetes.config.config_exception import ConfigException
 
     try:
-        found, _ = config.list_kube_config_contexts()
+        found, _ = config.list_kube_config_contexts(config_file=kubeconfig_path())
     except (ConfigException, OSError) as error:
         raise errors.ClusterProblem(
             f"There is no usable kubeconfig: {error}",
@@ -310,12 +310,12 @@ def current_context() -> str:
     from kubernetes import config
 
     contexts()
-    _, current = config.list_kube_config_contexts()
+    _, current = config.list_kube_config_contexts(config_file=kubeconfig_path())
     return str(current["name"]) if current else ""
 
 
 def kubeconfig_path() -> str:
-    """Where the kubeconfig is looked for."""
+    """Where the kubeconfig is looked for now: the client's own default is as old as its import."""
     import os
 
     return os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
