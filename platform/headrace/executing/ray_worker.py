@@ -187,6 +187,9 @@ def _inputs(store: Store, wanted: Mapping[str, Path], *, clear: bool) -> Iterato
             one.release(clear=clear)
 
 
+_PAUSE = 0.1
+
+
 class _Held:
     """An input on this pod's disk, with a lock that its users share."""
 
@@ -199,13 +202,25 @@ class _Held:
         self.lock = os.open(locks / f"{key}.lock", os.O_RDWR | os.O_CREAT, 0o644)
 
     def fetch(self) -> None:
-        """Download it unless it is there, and hold it."""
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
-        if not self.there.exists():
-            remove(self.path)
-            self.store.download(self.uri, self.path)
-            self.there.touch()
-        fcntl.flock(self.lock, fcntl.LOCK_SH)
+        """Download it unless it is there, and hold it.
+
+        Whoever has it holds it for as long as the loop runs: a second worker of the same pod
+        must never wait for the lock alone, only until the first has the input.
+        """
+        while True:
+            fcntl.flock(self.lock, fcntl.LOCK_SH)
+            if self.there.exists():
+                return
+            fcntl.flock(self.lock, fcntl.LOCK_UN)
+            with suppress(BlockingIOError):
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not self.there.exists():
+                    remove(self.path)
+                    self.store.download(self.uri, self.path)
+                    self.there.touch()
+                fcntl.flock(self.lock, fcntl.LOCK_SH)
+                return
+            time.sleep(_PAUSE)
 
     def release(self, *, clear: bool) -> None:
         """Hold it no more; whoever is the last removes it."""
