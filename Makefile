@@ -24,8 +24,10 @@ check: $(UV) ## Style, types and layers
 	$(RUN) mypy
 	$(RUN) lint-imports
 
-cluster: $(UV) ## The tests that need a Kubernetes cluster, on the current context; none yet
-	$(RUN) pytest -m cluster
+CLUSTER_TESTS ?= tests
+
+cluster: $(UV) ## The tests that need a Kubernetes cluster, on the current context
+	$(RUN) pytest -m cluster $(CLUSTER_TESTS)
 
 images: $(UV) ## The container images; make images REGISTRY=ghcr.io/acme pushes what is missing there
 	python3 images/build.py $(if $(REGISTRY),--registry $(REGISTRY) --push) $(ARGS)
