@@ -15,6 +15,7 @@ IMAGES = {
     "python": "registry.example:5000/headrace/python:0.1",
     "spark": "registry.example:5000/headrace/spark@sha256:aa",
     "ray": "registry.example:5000/headrace/ray:0.1",
+    "serve": "registry.example:5000/headrace/serve:0.1",
 }
 
 PIPELINE = """\

@@ -14,8 +14,8 @@ from typing import Any
 from headrace.core.errors import UsageError
 from headrace.executing.sdk import dsl
 
-IMAGES = {"python": "headrace/python", "spark": "headrace/spark", "ray": "headrace/ray"}
-"""The image of each engine; a site may serve them from a registry of its own."""
+IMAGES = {kind: f"headrace/{kind}" for kind in ("python", "spark", "ray", "serve")}
+"""The image of each engine, and the one that loads any model (`serve`); a site has its own."""
 
 _PROGRAM = """\
 from headrace.executing.entry import load

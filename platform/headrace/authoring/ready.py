@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from headrace.authoring.components import IMAGES
 from headrace.authoring.steps import Defaults, Step, make_step, step_of
 from headrace.registry import steps as registry
 from headrace.serving import steps as serving
 
 
-def _ready(function: Callable[..., Any]) -> Step:
-    return make_step(function, {"kind": "python"}, Defaults(cache=False), step_of(function))
+def _ready(function: Callable[..., Any], image: str | None = None) -> Step:
+    defaults = Defaults(cache=False, image=image)
+    return make_step(function, {"kind": "python"}, defaults, step_of(function))
 
 
-evaluate = _ready(registry.evaluate)
+# A model's own libraries load it: the plain image has no torch.
+evaluate = _ready(registry.evaluate, IMAGES["serve"])
 register = _ready(registry.register)
 promote = _ready(registry.promote)
 serve = _ready(serving.serve)

@@ -156,8 +156,8 @@ class DirectPlace:
         variables = {one["name"]: one.get("value", "") for one in container.get("env", [])}
         variables.pop("HEADRACE_CODE", None)
         named = container["image"]
-        ours = self.site.images[kind]
         own = program is not None and not named.startswith("headrace/")
+        ours = self.site.images.get(named.removeprefix("headrace/")) or self.site.images[kind]
         settings = overrides.read(session.kubernetes(leaf.label), leaf.around.parameters)
         return PodSpec(
             run=session.run_id,
