@@ -10,7 +10,7 @@ from typing import Any
 
 from headrace.compiling import placing
 from headrace.compiling.pipeline import Compiled
-from headrace.core.errors import EnvironmentProblem
+from headrace.core.errors import EnvironmentProblem, UsageError
 from headrace.data.store import Store
 from headrace.executing import code
 from headrace.running import plan
@@ -76,6 +76,12 @@ def run_on(
         versions.require(there.site, compiled_kinds(planned), where=there.cluster.where)
         _require_images(there.site, planned)
         by_kfp = bool(there.site.kfp.url) and not direct
+        if not by_kfp and "workspace" in str(compiled.platforms.get("kubernetes", {})):
+            raise UsageError(
+                "A pipeline with a workspace runs here or through Kubeflow Pipelines only.",
+                where=there.cluster.where,
+                hint="pass what steps share as artifacts, or run it on a site with KFP",
+            )
         known = {"context": context, "namespace": there.cluster.namespace}
         known |= {"driver": "kfp" if by_kfp else "client"}
         fresh = not use_cache or from_step is not None or not resume
