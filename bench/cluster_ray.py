@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from headrace.cluster.client import Cluster, connect
+from headrace.cluster.client import Cluster
+from headrace.cluster.contexts import connect
 from headrace.engines import ray_kubernetes
 from headrace.sites.cluster import Resources, Site, discover
 

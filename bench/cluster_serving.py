@@ -24,7 +24,8 @@ from typing import Any
 from measuring import machine
 
 from headrace.cluster import pods
-from headrace.cluster.client import Cluster, connect
+from headrace.cluster.client import Cluster
+from headrace.cluster.contexts import connect
 from headrace.cluster.forwarding import forward, reach
 from headrace.registry.context import Context
 from headrace.registry.needs import servable

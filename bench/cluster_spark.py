@@ -27,7 +27,8 @@ from typing import Any
 import yaml
 from measuring import machine
 
-from headrace.cluster.client import Cluster, connect, current_context
+from headrace.cluster.client import Cluster
+from headrace.cluster.contexts import connect, current_context
 from headrace.data.store import Store, store_of
 from headrace.executing.code import uri_of
 from headrace.running import manifests

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.site"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def nobodys_environment(tmp_path_factory):

@@ -13,9 +13,9 @@ from headrace.cli.render.sights import pod_rows
 from headrace.cli.render.status import status_object, status_picture
 from headrace.cli.render.why import why_picture
 from headrace.core.states import State
-from headrace.running import seeing
-from headrace.running.causes import Facts, StepFacts, explain
-from headrace.running.seeing import PodSeen, Seen
+from headrace.operating import seeing
+from headrace.operating.causes import Facts, StepFacts, explain
+from headrace.operating.seeing import PodSeen, Seen
 from headrace.sites.journal import process_start
 
 REAL = Path(__file__).parents[1] / "running" / "golden" / "why"

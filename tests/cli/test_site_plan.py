@@ -13,7 +13,7 @@ from headrace.cli.cleaning.site_plan import (
 )
 from headrace.cli.render.cleaning import site_plan_picture
 from headrace.data.store import Entry
-from headrace.running.stocktaking import CacheEntry, Folder, SiteStock, Thing
+from headrace.operating.stocktaking import CacheEntry, Folder, SiteStock, Thing
 
 ROOT = "s3://b/site"
 OLD, NEW = "flights-20261101-081500-0001", "flights-20261124-081500-0002"

@@ -1,5 +1,9 @@
 """How a case of the conformance suite runs a pipeline: the only place that knows the runner.
 
+Each case is run on the laptop and, as a test of its own that is marked `cluster`, on a site of
+the current context, each step in a pod. What is marked `laptop`, or lets steps meet in a folder,
+is about one machine and stays there.
+
 `run(pipeline, **arguments)` compiles the pipeline, runs it in a home of its own and gives the
 outcome back. `run.with_options(jobs=4)(pipeline)` passes options to the runner, and a second
 call in the same case shares the first one's home, as a second `headrace run` would. Steps
@@ -16,17 +20,20 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 import pytest
+from tests.site import SiteUnderTest
 
+from headrace.compiling.pipeline import Compiled, compile_pipeline
 from headrace.running import launch
+from headrace.running.onsite import run_on
 from headrace.running.run import RunResult, run_pipeline
 from headrace.sites.home import Home
 
@@ -102,15 +109,16 @@ class Run:
 
     home: Home
     options: dict[str, Any] = field(default_factory=dict)
+    runner: Callable[..., RunResult] = run_pipeline
 
     def __call__(self, pipeline: Any, **arguments: Any) -> Outcome:
-        result = run_pipeline(pipeline, arguments, self.home, **self.options)
+        result = self.runner(pipeline, arguments, self.home, **self.options)
         outcome = Outcome(result=result, home=self.home)
         print(f"{outcome.state}: {outcome.states} {outcome.problem}")  # shown when a case fails
         return outcome
 
     def with_options(self, **options: Any) -> "Run":
-        return Run(home=self.home, options={**self.options, **options})
+        return replace(self, options={**self.options, **options})
 
 
 @dataclass(kw_only=True)
@@ -273,22 +281,77 @@ def warm_starts() -> Iterator[None]:
     starts.control.close()
 
 
-def local_path(artifact: dict[str, Any]) -> Path:
-    """The file or folder that a local artifact names."""
-    uri = artifact["uri"]
-    return Path(urlparse(uri).path if uri.startswith("file://") else uri)
-
-
-@pytest.fixture(name="local_path")
-def local_path_of_an_artifact() -> Any:
-    return local_path
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every case that runs a pipeline is a case of the laptop and one of the cluster."""
+    if "place" not in metafunc.fixturenames:
+        return
+    places: list[Any] = ["laptop"]
+    of_one_machine = {"meeting_place", "module_project"} & set(metafunc.fixturenames)
+    if not of_one_machine and metafunc.definition.get_closest_marker("laptop") is None:
+        places.append(pytest.param("cluster", marks=pytest.mark.cluster))
+    metafunc.parametrize("place", places)
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def place() -> str:
+    """Where the case runs."""
+    raise AssertionError("every case is told")
+
+
+@pytest.fixture
+def there(place: str, request: pytest.FixtureRequest) -> SiteUnderTest | None:
+    """The site that the case runs on, if it runs on one."""
+    found: SiteUnderTest | None = None
+    if place == "cluster":
+        found = request.getfixturevalue("site")
+    return found
+
+
+@pytest.fixture
+def runner(there: SiteUnderTest | None) -> Callable[..., RunResult]:
+    """What runs a pipeline at the case's place."""
+    if there is None:
+        return run_pipeline
+    # As a fresh home has no earlier results, so has the store.
+    there.store.delete(there.store.uri("cache"))
+
+    def on_cluster(pipeline: Any, arguments: Any, home: Home, **options: Any) -> RunResult:
+        compiled = pipeline if isinstance(pipeline, Compiled) else compile_pipeline(pipeline)
+        # Any image with a shell will do, and this one is sure to be there.
+        ir = json.dumps(compiled.ir).replace('"alpine:3"', f'"{there.site.images["python"]}"')
+        return run_on(
+            replace(compiled, ir=json.loads(ir)),
+            arguments,
+            home,
+            context=there.context,
+            namespace=there.namespace,
+            direct=True,
+            **options,
+        )
+
+    return on_cluster
+
+
+@pytest.fixture
+def local_path(there: SiteUnderTest | None, tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
+    """Gives the file or folder that an artifact names; one in a store is fetched."""
+
+    def path(artifact: dict[str, Any]) -> Path:
+        uri = artifact["uri"]
+        if there is not None:
+            target = tmp_path / "fetched" / Path(uri).name
+            assert there.store.download(uri, target)
+            return target
+        return Path(urlparse(uri).path if uri.startswith("file://") else uri)
+
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, runner: Callable[..., RunResult]) -> Run:
     """Runs pipelines in a home of the case's own, every step anew."""
     home = Home(root=tmp_path / ".headrace").ensure()
-    return Run(home=home, options={"use_cache": False, "record": False})
+    return Run(home=home, options={"use_cache": False, "record": False}, runner=runner)
 
 
 @pytest.fixture
@@ -298,7 +361,7 @@ def cached_run(run: Run) -> Run:
 
 
 @contextmanager
-def project_in(folder: Path) -> Iterator[Project]:
+def project_in(folder: Path, runner: Callable[..., RunResult]) -> Iterator[Project]:
     """An empty project in `folder/project` whose runs go to `folder/.headrace`."""
     root = folder / "project"
     root.mkdir(parents=True)
@@ -307,23 +370,49 @@ def project_in(folder: Path) -> Iterator[Project]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(root))
         patch.setattr(sys, "dont_write_bytecode", True)
-        made = Project(root=root, run=Run(home=home, options={"record": False}))
+        run = Run(home=home, options={"record": False}, runner=runner)
+        made = Project(root=root, run=run)
         yield made
         made.unload()
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+def project(tmp_path: Path, runner: Callable[..., RunResult]) -> Iterator[Project]:
     """A project of the case's own."""
-    with project_in(tmp_path / "case") as made:
+    with project_in(tmp_path / "case", runner) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def module_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project that the cases of a file share."""
-    with project_in(tmp_path_factory.mktemp("shared") / "case") as made:
+    """A project that the cases of a file share, on this machine."""
+    with project_in(tmp_path_factory.mktemp("shared") / "case", run_pipeline) as made:
         yield made
+
+
+@pytest.fixture
+def keep_secret(
+    run: Run, there: SiteUnderTest | None
+) -> Iterator[Callable[[str, dict[str, str]], None]]:
+    """Puts a secret where steps find secrets: in a file of the home, or in a Secret."""
+    made: list[str] = []
+
+    def keep(name: str, values: dict[str, str]) -> None:
+        if there is None:
+            for key, value in values.items():
+                file = run.home.root / "secrets" / name / key
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(value)
+            return
+        there.cluster.create({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values,
+        })  # fmt: skip
+        made.append(name)
+
+    yield keep
+    for name in made:
+        assert there is not None
+        there.cluster.delete("secrets", name)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@
 
 from typing import NamedTuple, Optional
 
+import pytest
 from kfp import dsl
 from kfp.dsl import (
     HTML,
@@ -265,6 +266,7 @@ def test_an_artifact_that_lies_elsewhere(run):
     assert outcome.outputs["Output"] == "s3://bucket/key with space/it's 3"
 
 
+@pytest.mark.laptop
 def test_an_artifact_at_a_path_of_the_functions_choice(run, tmp_path):
     """`set_path` lets a function write its artifact at a path that it needs; consumers get
     the content all the same."""

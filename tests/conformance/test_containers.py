@@ -1,10 +1,11 @@
-"""Container components: locally their command is a process of this machine."""
+"""Container components: on a laptop their command is a process of the machine itself."""
 
 # ruff: noqa: UP045 (types and groups are written as KFP's users write them)
 
 import json
 from typing import Optional
 
+import pytest
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output, OutputPath
 
@@ -41,6 +42,7 @@ def test_command_arguments_and_outputs(run):
     assert outcome.of("read") == {"Output": f"<{text}>"}
 
 
+@pytest.mark.laptop
 def test_it_is_said_that_no_container_is_used(run):
     """That the image stands idle is noted in the run's record, with the image's name."""
 

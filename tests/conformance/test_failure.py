@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from kfp import dsl
 from kfp.dsl import Dataset, Output
 
@@ -257,6 +258,7 @@ def test_retries_wait_in_between(run, meeting_place):
     assert end - start >= 2.0
 
 
+@pytest.mark.laptop
 def test_retries_in_a_loop_are_each_iterations_own(run, tmp_path):
     """An iteration that is tried again does not make the others run again."""
 

@@ -7,8 +7,7 @@ import os
 import uuid
 
 import pytest
-from tests.e2e.conftest import bucket as temporary_bucket
-from tests.e2e.conftest import s3  # noqa: F401
+from tests.site import bucket as temporary_bucket
 
 from headrace.core.errors import EnvironmentProblem
 from headrace.data import store as stores
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def bucket(s3):  # noqa: F811
+def bucket(s3):
     """A bucket of this test's own, removed with all that is in it."""
     with temporary_bucket(s3, f"headrace-test-{uuid.uuid4().hex[:8]}") as name:
         yield name
@@ -117,7 +116,7 @@ def test_what_is_wrong_with_a_store(bucket):
     assert good["secret"] not in repr(Store(**good))
 
 
-def test_folder_marks_are_no_files(store, bucket, s3):  # noqa: F811
+def test_folder_marks_are_no_files(store, bucket, s3):
     """Spark leaves empty objects in the place of folders."""
     prefix = store.url.removeprefix(f"s3://{bucket}/")
     for name in ("table/", "table/part=1/"):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.conftest import SiteUnderTest
+from tests.site import SiteUnderTest
 
 from headrace.sites.home import Home
 from headrace.sites.journal import RunRecord, list_runs, read_events

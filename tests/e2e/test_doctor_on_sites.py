@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.e2e.accounts import headrace, limited, write
-from tests.e2e.conftest import install, namespace, store_values
+from tests.site import install, namespace, store_values
 
 from headrace.cli.main import main
 from headrace.cluster.trials import ROLE

@@ -12,9 +12,9 @@ import random
 import time
 
 import pytest
-from tests.e2e.conftest import TESTBED, SiteUnderTest
 from tests.e2e.running import Client, finish, until
 from tests.e2e.victims import VICTIMS, Victim
+from tests.site import TESTBED, SiteUnderTest
 
 pytestmark = [
     pytest.mark.cluster,

@@ -19,14 +19,14 @@ from typing import Any
 
 import pytest
 
-from headrace.cluster.client import connect
+from headrace.cluster.contexts import connect
 from headrace.cluster.forwarding import reach
 from headrace.compiling.pipeline import Compiled, compile_pipeline, find_pipeline
 from headrace.compiling.placing import for_site
 from headrace.core.states import State
 from headrace.data.store import Store, store_of
 from headrace.executing import code, surroundings
-from headrace.running import kubeflow
+from headrace.running.kubeflow import runs as kubeflow
 from headrace.sites.cluster import Site, discover
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.conftest import SiteUnderTest
 from tests.e2e.running import until
+from tests.site import SiteUnderTest
 
 from headrace.core.states import State
 from headrace.sites.home import Home

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.conftest import TESTBED
 from tests.e2e.running import Client
+from tests.site import TESTBED
 
 from headrace.cluster import labels
 from headrace.cluster.client import Manifest

@@ -9,9 +9,9 @@ import urllib.request
 
 import pytest
 import yaml
-from tests.e2e.conftest import S3_FOR_PODS, bucket, images, kubernetes, namespace, s3  # noqa: F401
 from tests.engines import spark_pods
 from tests.engines.spark_pods import PATIENCE, executors, finished, phase, step, until
+from tests.site import S3_FOR_PODS, bucket, namespace
 
 from headrace.cluster import labels
 from headrace.cluster.forwarding import forward
@@ -94,7 +94,7 @@ SMALL = {"executors": 2, "memory": "512m"}
 
 
 @pytest.fixture(scope="module")
-def ground(kubernetes, images, s3):  # noqa: F811
+def ground(kubernetes, images, s3):
     """A namespace with a bucket of the same name."""
     name = f"headrace-spark-{os.getpid()}"
     with bucket(s3, name), namespace(kubernetes, name) as cluster:
@@ -110,18 +110,18 @@ def ground(kubernetes, images, s3):  # noqa: F811
         yield made
 
 
-def keys(s3, ground, prefix):  # noqa: F811
+def keys(s3, ground, prefix):
     found = s3.list_objects_v2(Bucket=ground.cluster.namespace, Prefix=prefix).get("Contents", [])
     return [one["Key"].removeprefix(prefix) for one in found]
 
 
-def put(s3, ground, key, text):  # noqa: F811
+def put(s3, ground, key, text):
     s3.put_object(Bucket=ground.cluster.namespace, Key=key, Body=text.encode())
     return f"s3://{ground.cluster.namespace}/{key}"
 
 
 @pytest.fixture(scope="module")
-def said(ground, s3):  # noqa: F811
+def said(ground, s3):
     """What a step said that read, wrote and used the project's code on executors."""
     rows = [f"{number}\n" for number in range(30)]
     raw = put(s3, ground, "in/raw.csv", "number\n" + "".join(rows[:10]))
@@ -136,7 +136,7 @@ def said(ground, s3):  # noqa: F811
         yield finished(ground, "words")
 
 
-def test_it_reads_and_writes_the_store_and_runs_the_projects_code(ground, said, s3):  # noqa: F811
+def test_it_reads_and_writes_the_store_and_runs_the_projects_code(ground, said, s3):
     here = ground.cluster.namespace
     assert said["value"] == {
         "paths": [
@@ -156,7 +156,7 @@ def test_it_reads_and_writes_the_store_and_runs_the_projects_code(ground, said, 
     }  # fmt: skip
 
 
-def test_executors_are_gone_and_their_logs_and_events_are_kept(ground, said, s3):  # noqa: F811
+def test_executors_are_gone_and_their_logs_and_events_are_kept(ground, said, s3):
     until(lambda: not executors(ground, "words"), 60, "executors are left")
     kept = keys(s3, ground, "site/runs/run/steps/words/1/executors/")
     assert {"words-exec-1.log", "words-exec-2.log"} <= set(kept)
@@ -212,7 +212,7 @@ def test_a_history_server_shows_it(ground, said):
         ground.cluster.delete("services", "history")
 
 
-def test_executors_that_are_killed_cost_time_and_nothing_else(ground, s3):  # noqa: F811
+def test_executors_that_are_killed_cost_time_and_nothing_else(ground, s3):
     table = f"s3://{ground.cluster.namespace}/out/slowly"
     with step(ground, "slowly", "slowly", spec=SMALL, artifacts={"table": table}):
         first = until(lambda: running(ground, "slowly", 2), PATIENCE, "no executors")[0]
@@ -236,7 +236,7 @@ def test_executors_go_with_their_driver(ground):
         until(lambda: not executors(ground, "gone"), 60, "executors are left")
 
 
-def test_a_killed_jvm_is_told_and_leaves_nothing(ground, s3):  # noqa: F811
+def test_a_killed_jvm_is_told_and_leaves_nothing(ground, s3):
     with step(ground, "killed", "killed", spec=SMALL):
         found = finished(ground, "killed")
         until(lambda: not executors(ground, "killed"), 60, "executors are left")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from headrace.core.states import State
-from headrace.running.causes import Facts, Proof, StepFacts, explain, kind_of
+from headrace.operating.causes import Facts, Proof, StepFacts, explain, kind_of
 
 REAL = Path(__file__).parent / "golden" / "why"
 

@@ -8,7 +8,7 @@ import pytest
 
 from headrace.core.errors import EnvironmentProblem
 from headrace.core.states import State
-from headrace.running import ending
+from headrace.operating import ending
 from headrace.sites.journal import Journal, process_start, read_events, read_record
 
 OBEDIENT = "import time; time.sleep(60)"

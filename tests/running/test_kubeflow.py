@@ -21,9 +21,10 @@ import pytest
 
 from headrace.core.errors import EnvironmentProblem, UsageError
 from headrace.core.states import State
-from headrace.running import kubeflow, podlog, workflow
 from headrace.running.artifacts import Artifact, Outputs
-from headrace.running.graph_outputs import outputs_of_run
+from headrace.running.kubeflow import podlog, workflow
+from headrace.running.kubeflow import runs as kubeflow
+from headrace.running.kubeflow.graph_outputs import outputs_of_run
 from headrace.sites.journal import Journal, read_record
 
 HERE = Path(__file__).parent / "golden"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from headrace.core.states import State
-from headrace.running import kept_logs, recalling, seeing, tapping
-from headrace.running.seeing import PodSeen, RaySeen, Warned
+from headrace.operating import kept_logs, recalling, seeing, tapping
+from headrace.operating.seeing import PodSeen, RaySeen, Warned
 
 REAL = Path(__file__).parent / "golden" / "why"
 

@@ -20,7 +20,7 @@ _LOCAL = "http://127.0.0.1:8500"
 
 def connect_on(context: str, namespace: str) -> Cluster:
     """The cluster of a context; it is asked again for a while when it does not answer."""
-    from headrace.cluster.client import connect
+    from headrace.cluster.contexts import connect
 
     return connect(context, namespace, patience=_PATIENCE_SECONDS, on_wait=_tell)
 

@@ -15,10 +15,13 @@ _GROUPS = {
     "ray.io/v1": ["rayjobs", "rayclusters"],
     "argoproj.io/v1alpha1": ["workflows"],
 }  # fmt: skip
+OF_RUNS = ("rayjobs", "jobs", "rayclusters", "pods", "persistentvolumeclaims")
+"""What a run makes, owners before what they own."""
 _KNOWN = {kind: version for version, kinds in _GROUPS.items() for kind in kinds}
 _CLUSTER_WIDE = {
     "nodes": "v1",
     "namespaces": "v1",
+    "persistentvolumes": "v1",
     "customresourcedefinitions": "apiextensions.k8s.io/v1",
 }
 

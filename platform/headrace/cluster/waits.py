@@ -174,10 +174,13 @@ def _preparing(pod: Thing, events: Sequence[Thing]) -> Problem | None:
         message = str(event["message"])
         if _MISSING.search(message):
             text, remedy = _unmade("", message)
-        else:
-            text = f"waits for a volume: {short(message)}"
-            remedy = "look at the volume's claim and at its storage class"
-        return Problem(cause=Cause.CONFIG, text=text, remedy=remedy, since=began(event))
+            return Problem(cause=Cause.CONFIG, text=text, remedy=remedy, since=began(event))
+        return Problem(
+            cause=Cause.NODE,
+            text=f"waits for a volume: {short(message)}",
+            remedy="look at the volume's claim and at its storage class",
+            since=began(event),
+        )
     if event := newest(events, "FailedCreatePodSandBox"):
         return Problem(
             cause=Cause.NODE,

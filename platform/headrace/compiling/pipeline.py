@@ -58,6 +58,15 @@ class Compiled:
     """The YAML file's content."""
 
     @property
+    def workspace(self) -> dict[str, Any] | None:
+        """What the pipeline says of the volume that all steps of a run share, if it has one:
+        `size`, and what `kubernetes` alone needs to know.
+        """
+        config = self.platforms.get("kubernetes", {}).get("pipelineConfig", {})
+        found: dict[str, Any] | None = config.get("workspace")
+        return found
+
+    @property
     def parameters(self) -> dict[str, ParameterSpec]:
         """The pipeline's parameters, in the order of its signature."""
         found = self.ir["root"].get("inputDefinitions", {}).get("parameters", {})

@@ -15,7 +15,8 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from headrace.cluster import client
+from headrace.cluster import contexts
+from headrace.cluster.client import Cluster
 from headrace.core.errors import EnvironmentProblem, HeadraceError
 from headrace.data.store import Store, store_of
 from headrace.sites.cluster import Site, parse
@@ -84,7 +85,7 @@ def ask_kfp(url: str) -> str:
     return str(version) if version not in (None, "", "unknown") else "of unknown version"
 
 
-def missing(cluster: client.Cluster, needs: Mapping[str, Sequence[str]]) -> list[str]:
+def missing(cluster: Cluster, needs: Mapping[str, Sequence[str]]) -> list[str]:
     """What may not be done, of all that must: `create jobs`.
 
     Args:
@@ -107,7 +108,7 @@ def main() -> None:
     if site.kfp.url:
         found["kfp"] = _told(lambda: ask_kfp(site.kfp.url))
     needs = json.loads(os.environ[NEEDS])
-    found["account"] = _told(lambda: missing(client.inside(patience=0.0), needs))
+    found["account"] = _told(lambda: missing(contexts.inside(patience=0.0), needs))
     print(MARK + json.dumps(found))
 
 

@@ -19,6 +19,9 @@ from headrace.sites.cluster import StoreSettings
 
 KEY_VARIABLE = "AWS_ACCESS_KEY_ID"
 SECRET_VARIABLE = "AWS_SECRET_ACCESS_KEY"
+_EMPTY = ".empty-folder"
+"""The name of the object that stands for a folder with nothing in it: a store has no folders.
+What begins with a dot is passed over by those who read tables."""
 _AT_ONCE = 8
 _RETRY_SECONDS = 180
 _PROBE_RETRY_SECONDS = 3
@@ -112,11 +115,27 @@ class Store:
         """A digest over names, sizes and tags of what lies at `uri`; None if nothing does."""
         return digest_of(self.listing(uri))
 
+    def known_digest(self, uri: str) -> str | None:
+        """The same, and None as well for what is outside of the site's bucket and out of reach."""
+        try:
+            return self.digest(uri)
+        except EnvironmentProblem:
+            if self.holds(uri):
+                raise
+            return None
+
+    def holds(self, uri: str) -> bool:
+        """Whether a URI is one of the site's own bucket."""
+        return urlparse(uri).netloc == urlparse(self.url).netloc
+
     def upload(self, path: Path, uri: str) -> None:
-        """Put a file, or every file of a folder, below `uri`."""
+        """Put a file, or every file of a folder, below `uri`; its empty folders are marked."""
         files = {"": path} if path.is_file() else _files(path)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(lambda one: self._put(one[1], _below(uri, one[0])), files.items()))
+            if path.is_dir():
+                marks = [_below(uri, f"{one}/{_EMPTY}") for one in _empty_folders(path)]
+                list(pool.map(lambda mark: self.write(mark, b""), marks))
 
     def download(self, uri: str, path: Path) -> bool:
         """Fetch an object or folder to `path`. False if there is nothing."""
@@ -148,6 +167,8 @@ class Store:
 
         bucket, key = self._at(uri)
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.name == _EMPTY:
+            return
         with self._errors(uri), target.open("wb") as out:
             for chunk in obstore.get(bucket, key).stream():
                 out.write(chunk)
@@ -295,6 +316,14 @@ def _files(folder: Path) -> dict[str, Path]:
         for name in names
         if (file := Path(place) / name).is_file()
     }
+
+
+def _empty_folders(folder: Path) -> list[str]:
+    return [
+        Path(place).relative_to(folder).as_posix()
+        for place, folders, names in os.walk(folder)
+        if not folders and not names and Path(place) != folder
+    ]
 
 
 def _below(uri: str, path: str) -> str:

@@ -23,10 +23,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from headrace.core.errors import EnvironmentProblem
 from headrace.core.states import State
 from headrace.data.digests import content_digest
 from headrace.data.store import Store, local_path
-from headrace.executing import code, failures, surroundings
+from headrace.executing import code, failures, packages, surroundings
 from headrace.executing.surroundings import Surroundings
 
 JOB_FILE = "job.json"
@@ -167,6 +168,9 @@ def work(job: Mapping[str, Any], around: Surroundings) -> dict[str, Any]:
     """Everything that a Python step takes."""
     from headrace.executing import main as executing
 
+    packages.require(
+        job["packages"], remedy="name an image that has them: @hr.step(image=…) or base_image"
+    )
     fetch(job, around)
     if around.code:
         code.enter(around.store, around.code)
@@ -183,13 +187,23 @@ def fetch(job: Mapping[str, Any], around: Surroundings) -> None:
     for some in given["inputs"]["artifacts"].values():
         for one in some["artifacts"]:
             if one["uri"].startswith("s3://") and job["engine"] not in _BY_ENGINES:
-                around.store.download(one["uri"], local_path(one["uri"]))
+                _download(one["uri"], around.store)
     files = [one["outputFile"] for one in given["outputs"]["parameters"].values()]
     for file in [*files, given["outputs"]["outputFile"]]:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     for some in given["outputs"]["artifacts"].values():
         for one in some["artifacts"]:
             local_path(one["uri"]).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _download(uri: str, store: Store) -> None:
+    """Fetch an artifact; one that is not in the site's bucket may well be out of reach."""
+    try:
+        store.download(uri, local_path(uri))
+    except EnvironmentProblem as problem:
+        if store.holds(uri):
+            raise
+        print(f"{uri} is not fetched: {problem.what}", file=sys.stderr)
 
 
 def collect(job: Mapping[str, Any], around: Surroundings) -> dict[str, Any]:
@@ -225,7 +239,7 @@ def _kept(planned: str, written: Mapping[str, Any], store: Store) -> dict[str, A
     digest = content_digest(path)
     if digest is not None:
         store.upload(path, uri)
-    listing = store.digest(uri)
+    listing = store.known_digest(uri)
     return {**facts, "digest": digest or listing, "listing": listing}
 
 

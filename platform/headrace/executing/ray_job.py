@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from headrace.cluster import client
+from headrace.cluster import contexts
 from headrace.cluster.errors import ClusterProblem, Forbidden
 from headrace.core.errors import HeadraceError
 from headrace.data.store import Store
@@ -135,7 +135,7 @@ def _watch_owner(owner: Mapping[str, str], name: str, *, stays: bool) -> None:
     """End this job, and its cluster, when the step's pod has ended or is gone."""
 
     def watch() -> None:
-        cluster, refused = client.inside(), False
+        cluster, refused = contexts.inside(), False
         while True:
             time.sleep(_OWNER_PAUSE)
             try:
@@ -154,7 +154,7 @@ def _watch_owner(owner: Mapping[str, str], name: str, *, stays: bool) -> None:
                         cluster.delete("rayjobs", name)
                 os._exit(3)
 
-    if client.is_inside():
+    if contexts.is_inside():
         threading.Thread(target=watch, daemon=True).start()
 
 
@@ -203,7 +203,7 @@ class _Printed:
         self._done = 0
         self._kept = os.dup(1)
         self._container = -1
-        if client.is_inside():
+        if contexts.is_inside():
             with suppress(OSError):
                 self._container = os.open(_CONTAINER, os.O_WRONLY)
         reading, writing = os.pipe()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.cluster import client, labels
+from headrace.cluster import contexts, labels
 from headrace.cluster.client import Cluster, Manifest
 from headrace.core import nodes
 from headrace.core.errors import EnvironmentProblem
@@ -60,7 +60,7 @@ class Surroundings:
     @property
     def cluster(self) -> Cluster:
         """The cluster, as the pod's service account."""
-        return client.inside()
+        return contexts.inside()
 
     @property
     def pod(self) -> Manifest:
@@ -115,7 +115,7 @@ def here() -> Surroundings | None:
     """
     if context.SITE in os.environ:
         return _told()
-    if context.KFP_POD in os.environ and client.is_inside():
+    if context.KFP_POD in os.environ and contexts.is_inside():
         return _found_out()
     return None
 
@@ -141,7 +141,7 @@ def _told() -> Surroundings:
 
 def _found_out() -> Surroundings:
     """In a pod of Kubeflow Pipelines: the namespace and the pod's own labels say it."""
-    cluster = client.inside()
+    cluster = contexts.inside()
     site = discover(cluster)
     pod = _pod(cluster, os.environ[context.KFP_POD])
     meta = pod["metadata"]

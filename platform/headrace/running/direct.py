@@ -68,6 +68,10 @@ class DirectPlace:
         )
         self.watch = PodWatch(cluster, self._selector, self._changed)
         self._open = ExitStack()
+        shared = session.compiled.workspace
+        self._claim = shared and manifests.workspace_claim(
+            session.run_id, session.compiled.name, shared
+        )
 
     @property
     def root(self) -> str:
@@ -75,7 +79,7 @@ class DirectPlace:
 
     @property
     def workspace(self) -> str:
-        return "/kfp-workspace"
+        return manifests.WORKSPACE
 
     def environment_digest(self) -> str:
         images = json.dumps(dict(self.site.images), sort_keys=True)
@@ -86,6 +90,8 @@ class DirectPlace:
         self._loop = asyncio.get_running_loop()
         if self.session.compiled.code is not None:
             await asyncio.to_thread(send_code, self.store, self.session.compiled.code)
+        if self._claim is not None:
+            await asyncio.to_thread(self._share_volume, self._claim)
         self.watch.start()
 
     async def close(self) -> None:
@@ -122,8 +128,8 @@ class DirectPlace:
                 self.store.upload(artifact.path, uri)
             artifact = Artifact(**{**vars(artifact), "uri": uri})
         if artifact.uri.startswith("s3://"):
-            listing = self.store.digest(artifact.uri)
-            if listing is None:
+            listing = self.store.known_digest(artifact.uri)
+            if listing is None and self.store.holds(artifact.uri):
                 raise StepFailed(f"There is nothing to import at {artifact.uri!r}.")
             changed = {"listing": listing, "digest": artifact.digest or listing}
             artifact = Artifact(**{**vars(artifact), **changed})
@@ -140,10 +146,15 @@ class DirectPlace:
             await asyncio.to_thread(self._begin, spec, attempt)
             result = await self._follow(spec, attempt)
         if result["state"] != State.SUCCEEDED:
-            raise Broken(result["error"])
+            raise Broken(self._with_log(result["error"], attempt))
         outputs = self._outputs(result, attempt)
         await asyncio.to_thread(self._keep, attempt, outputs)
         return outputs
+
+    def _with_log(self, error: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
+        """An error that also says where all is that the step has printed."""
+        log = self.session.folder / attempt.log
+        return {**error, "where": [*error["where"], str(log)]} if log.exists() else error
 
     def stop_servers(self) -> None:
         """A roll-out that is cancelled undoes itself; a served model stays."""
@@ -174,6 +185,7 @@ class DirectPlace:
             environment=variables,
             resources=resources_of(container, self.site.resources(kind)),
             overrides=settings,
+            workspace=self._claim["metadata"]["name"] if self._claim else "",
             trusted=kind != "python"
             or (program is not None and program.target.startswith("headrace.")),
         )
@@ -251,6 +263,13 @@ class DirectPlace:
 
     def _sweep(self) -> None:
         self.cluster.delete_all("jobs", self._selector)
+        if self._claim is not None:
+            self.cluster.delete_all("persistentvolumeclaims", self._selector)
+
+    def _share_volume(self, claim: Manifest) -> None:
+        """Ask for the volume that the steps share, unless an earlier client has."""
+        if self.cluster.get("persistentvolumeclaims", claim["metadata"]["name"]) is None:
+            self.cluster.create(claim)
 
     def _ended_before(self, folder: str) -> dict[str, Any] | None:
         """A result that an earlier client did not wait for; none of a step that was cancelled."""

@@ -21,6 +21,10 @@ _LOOK_SECONDS = 5.0
 """How often a pod that waits is asked why."""
 _RESULT_SECONDS = 20.0
 """For how long the result of a pod that ended well is looked for."""
+_NEEDS_SOMEBODY = (diagnosis.Cause.CONFIG, diagnosis.Cause.IMAGE, diagnosis.Cause.REFUSED)
+"""What does not pass by itself, as a full cluster or a full quota does."""
+_HELP_SECONDS = 120.0
+"""For how long somebody may come and mend such a thing."""
 _FINAL = ("Succeeded", "Failed")
 
 
@@ -63,7 +67,7 @@ class Following:
         self._result = result
         self._news = asyncio.Event()
         self._reading: threading.Thread | None = None
-        self._began = time.monotonic()
+        self._began = self._hindered = time.monotonic()
         self._said: set[str] = set()
 
     def changed(self, pod: Manifest, *, deleted: bool) -> None:
@@ -73,11 +77,7 @@ class Following:
         self._loop.call_soon_threadsafe(self._news.set)
 
     async def to_its_end(self) -> dict[str, Any] | None:
-        """The attempt's result; None if the pod went without leaving one.
-
-        Raises:
-            StepFailed: The pod did not start within the site's deadline.
-        """
+        """The attempt's result; None if the pod went without leaving one, or did not start."""
         looked = time.monotonic()
         while True:
             self._news.clear()
@@ -89,12 +89,21 @@ class Following:
             if not self._started() and time.monotonic() - looked > _LOOK_SECONDS:
                 looked = time.monotonic()
                 await asyncio.to_thread(self._look)
-                if time.monotonic() - self._began > self._site.limits.pending and self.problem:
+                if self._given_up():
                     return None
             try:
                 await asyncio.wait_for(self._news.wait(), 1.0)
             except TimeoutError:
                 continue
+
+    def _given_up(self) -> bool:
+        """Whether what keeps the pod from starting has done so for too long."""
+        if self.problem is None:
+            return False
+        allowed = float(self._site.limits.pending)
+        if self.problem.cause in _NEEDS_SOMEBODY:
+            allowed = min(allowed, _HELP_SECONDS)
+        return time.monotonic() - self._hindered > allowed
 
     @property
     def phase(self) -> str:
@@ -146,7 +155,10 @@ class Following:
 
     def _look(self) -> None:
         """Ask why the pod has not started, and say so once."""
-        self.problem = diagnosis.of_job(self.cluster, self.job, self.pod)
+        found = diagnosis.of_job(self.cluster, self.job, self.pod)
+        if self.problem and (found is None or found.cause != self.problem.cause):
+            self._hindered = time.monotonic()
+        self.problem = found
         if self.problem and self.problem.text not in self._said:
             self._said.add(self.problem.text)
             waited = time.monotonic() - self._began

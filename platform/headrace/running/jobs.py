@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from headrace.running.place import Attempt
 from headrace.running.session import Session
 
 _EXECUTOR = "kfp.dsl.executor_main"
+_PIP = re.compile(r"pip install ([^&\n]*)&&")
+_REQUIREMENT = re.compile(r"'([^']+)'")
 
 
 def engine_of(executor: Mapping[str, Any]) -> str:
@@ -133,6 +136,17 @@ def is_lightweight(container: Mapping[str, Any]) -> bool:
     return any(_EXECUTOR in part for part in command) and command[0] == "sh"
 
 
+def packages_of(container: Mapping[str, Any]) -> list[str]:
+    """The packages that a component would have pip install, in pip's notation."""
+    return [
+        requirement
+        for part in container["command"][:-1]
+        for install in _PIP.findall(part)
+        for requirement in _REQUIREMENT.findall(install)
+        if not requirement.startswith(("kfp==", "http", "-"))
+    ]
+
+
 def _schema(definition: Mapping[str, Any]) -> str:
     return str(definition.get("artifactType", {}).get("schemaTitle", "system.Artifact"))
 
@@ -161,4 +175,5 @@ def pod_job(session: Session, attempt: Attempt, root: str) -> dict[str, Any]:
         "program": container["command"][-1],
         "function": arguments[arguments.index("--function_to_execute") + 1],
         "tracking": "mlflow" in libraries and foreign,
+        "packages": packages_of(container),
     }

@@ -60,7 +60,7 @@ class LocalPlace:
         return reuse.environment_digest()
 
     async def start(self) -> None:
-        if "workspace" in str(self._session.compiled.platforms.get("kubernetes", {})):
+        if self._session.compiled.workspace is not None:
             Path(self.workspace).mkdir(parents=True, exist_ok=True)
         await self._light.start()
         if self._heavy.libraries:

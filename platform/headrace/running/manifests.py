@@ -15,6 +15,9 @@ from headrace.sites.cluster import Site
 
 STEP_CONTAINER = "step"
 USER_CONTAINER = "container"
+WORKSPACE = "/kfp-workspace"
+"""Where the volume is mounted that the steps of a run share: where KFP mounts it."""
+_WORKSPACE_VOLUME = "workspace"
 _PYTHON = ["python", "-m", "headrace.executing.pod"]
 
 
@@ -50,6 +53,8 @@ class PodSpec:
     """Kubernetes' requests and limits."""
     overrides: Overrides
     """What the pipeline says for Kubernetes alone."""
+    workspace: str = ""
+    """The claim of the volume that the run's steps share; empty if they share none."""
     trusted: bool
     """Whether the step itself asks the cluster for something, as engines and serving do."""
 
@@ -94,6 +99,32 @@ def step_job(spec: PodSpec, site: Site) -> dict[str, Any]:
     }
 
 
+def workspace_claim(run: str, pipeline: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The claim of the volume that the steps of a run share.
+
+    Args:
+        run: The run's id.
+        pipeline: The pipeline's name.
+        settings: KFP's `workspace`, as `Compiled.workspace` gives it.
+    """
+    marks = {
+        **labels.MANAGED,
+        labels.RUN: labels.value(run),
+        labels.PIPELINE: labels.value(pipeline),
+        labels.ROLE: _WORKSPACE_VOLUME,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": labels.name(run, _WORKSPACE_VOLUME), "labels": marks},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": settings["size"]}},
+            **settings.get("kubernetes", {}).get("pvcSpecPatch", {}),
+        },
+    }
+
+
 def _pod(spec: PodSpec, site: Site) -> dict[str, Any]:
     pull = [*site.pull_secrets, *spec.overrides.pull_secrets]
     pod: dict[str, Any] = {
@@ -106,7 +137,7 @@ def _pod(spec: PodSpec, site: Site) -> dict[str, Any]:
         "nodeSelector": {**site.node_selector, **spec.overrides.node_selector},
         "tolerations": [*map(dict, site.tolerations), *spec.overrides.tolerations],
         "imagePullSecrets": [{"name": one} for one in pull],
-        "volumes": [*pods.volumes(), *spec.overrides.volumes],
+        "volumes": [*pods.volumes(), *_shared_volume(spec), *spec.overrides.volumes],
     }
     if spec.command:
         pod["initContainers"] = [
@@ -135,7 +166,7 @@ def _ours(spec: PodSpec, site: Site, name: str, image: str, *options: str) -> di
         "envFrom": [] if spec.command else list(spec.overrides.variable_sources),
         "resources": dict(spec.resources),
         "securityContext": pods.container_security(),
-        "volumeMounts": [*pods.mounts(), *([] if spec.command else spec.overrides.mounts)],
+        "volumeMounts": _our_mounts(spec),
     }
 
 
@@ -154,8 +185,24 @@ def _users(spec: PodSpec) -> dict[str, Any]:
         "envFrom": list(spec.overrides.variable_sources),
         "resources": dict(spec.resources),
         "securityContext": security,
-        "volumeMounts": [*pods.mounts(), *spec.overrides.mounts],
+        "volumeMounts": [*pods.mounts(), *_shared_mount(spec), *spec.overrides.mounts],
     }
+
+
+def _our_mounts(spec: PodSpec) -> list[Mapping[str, Any]]:
+    """The user's own volumes concern the container that runs the user's code."""
+    users = [] if spec.command else [*_shared_mount(spec), *spec.overrides.mounts]
+    return [*pods.mounts(), *users]
+
+
+def _shared_volume(spec: PodSpec) -> list[dict[str, Any]]:
+    claim = {"persistentVolumeClaim": {"claimName": spec.workspace}}
+    return [{"name": _WORKSPACE_VOLUME, **claim}] if spec.workspace else []
+
+
+def _shared_mount(spec: PodSpec) -> list[dict[str, Any]]:
+    mount = {"name": _WORKSPACE_VOLUME, "mountPath": WORKSPACE}
+    return [mount] if spec.workspace else []
 
 
 def _environment(spec: PodSpec, site: Site) -> dict[str, str]:

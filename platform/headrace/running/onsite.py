@@ -10,16 +10,16 @@ from typing import Any
 
 from headrace.compiling import placing
 from headrace.compiling.pipeline import Compiled
-from headrace.core.errors import EnvironmentProblem, UsageError
+from headrace.core.errors import EnvironmentProblem
 from headrace.data.store import Store
 from headrace.executing import code
-from headrace.running import plan
+from headrace.running import naming, plan
 from headrace.running.direct import DirectPlace, send_code
+from headrace.running.kubeflow.submission import Submission
 from headrace.running.parameters import check_arguments
 from headrace.running.results import RunResult
 from headrace.running.resuming import unfinished
 from headrace.running.run import Options, drive
-from headrace.running.submitted import Submission
 from headrace.running.target import Target, target
 from headrace.sites import versions
 from headrace.sites.cluster import Site
@@ -44,6 +44,7 @@ def run_on(
     source: str = "",
     record: bool = True,
     resume: bool = True,
+    name: str = "",
 ) -> RunResult:
     """Run a pipeline on a cluster: by its Kubeflow Pipelines, or driven from this process.
 
@@ -63,9 +64,10 @@ def run_on(
         source: What the user typed for the pipeline.
         record: Whether the run is written into the site's MLflow.
         resume: Whether a run without a client may be picked up.
+        name: What the run is called, once on this site; made up unless given.
 
     Raises:
-        UsageError: A wrong context, argument or step.
+        UsageError: A wrong context, argument or step, a name that is taken.
         EnvironmentProblem: The site cannot be used, or its versions do not fit.
     """
     checked = check_arguments(arguments, compiled.parameters)
@@ -76,16 +78,12 @@ def run_on(
         versions.require(there.site, compiled_kinds(planned), where=there.cluster.where)
         _require_images(there.site, planned)
         by_kfp = bool(there.site.kfp.url) and not direct
-        if not by_kfp and "workspace" in str(compiled.platforms.get("kubernetes", {})):
-            raise UsageError(
-                "A pipeline with a workspace runs here or through Kubeflow Pipelines only.",
-                where=there.cluster.where,
-                hint="pass what steps share as artifacts, or run it on a site with KFP",
-            )
         known = {"context": context, "namespace": there.cluster.namespace}
-        known |= {"driver": "kfp" if by_kfp else "client"}
+        known |= {"driver": "kfp" if by_kfp else "client"} | ({"name": name} if name else {})
         fresh = not use_cache or from_step is not None or not resume
         earlier = None if fresh else unfinished(home, compiled, checked, known)
+        if name and earlier is None:
+            naming.require_free(name, home, there.store)
         options = Options(
             use_cache=use_cache,
             from_step=from_step,
@@ -94,6 +92,7 @@ def run_on(
             source=source,
             record=record and importlib.util.find_spec("mlflow") is not None,
             run_id=earlier or "",
+            name=name,
             site=known,
         )
         if by_kfp:

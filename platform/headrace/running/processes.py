@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from headrace.authoring.components import read_program
-from headrace.core.errors import EnvironmentProblem
-from headrace.executing import context
+from headrace.executing import context, packages
 from headrace.running import jobs, secrets
 from headrace.running.artifacts import Artifact
 from headrace.running.leaf import Leaf
 from headrace.running.placeholders import command_line
 from headrace.running.session import Session
-
-_PIP = re.compile(r"pip install ([^&\n]*)&&")
-_REQUIREMENT = re.compile(r"'([^']+)'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +83,7 @@ def make_job(
     }  # fmt: skip
     program = read_program(container)
     if program is not None or jobs.is_lightweight(container):
-        _require_packages(container)
+        packages.require(jobs.packages_of(container), remedy="add them to the project with uv add")
         request |= {
             "kind": "python",
             "program": container["command"][-1],
@@ -122,32 +116,3 @@ def _checkpoints(session: Session, leaf: Leaf) -> Path:
     if session.use_cache and leaf.cached:
         return session.home.checkpoints / jobs.fingerprint_of(session, leaf)
     return session.folder / "checkpoints" / leaf.path
-
-
-def _require_packages(container: Mapping[str, Any]) -> None:
-    """What a component would pip-install must be installed: nothing is, at run time."""
-    wanted = [
-        requirement
-        for part in container["command"][:-1]
-        for install in _PIP.findall(part)
-        for requirement in _REQUIREMENT.findall(install)
-        if not requirement.startswith(("kfp==", "http", "-"))
-    ]
-    missing = [one for one in wanted if not _installed(one)]
-    if missing:
-        raise EnvironmentProblem(
-            f"The step wants packages that are not installed: {', '.join(missing)}.",
-            hint=f"nothing is installed at run time; add them to the project: "
-            f"uv add {' '.join(repr(one) for one in missing)}",
-        )
-
-
-def _installed(requirement: str) -> bool:
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        parsed = Requirement(requirement)
-        unneeded = parsed.marker is not None and not parsed.marker.evaluate()
-        return unneeded or parsed.specifier.contains(version(parsed.name), prereleases=True)
-    except (InvalidRequirement, PackageNotFoundError):
-        return False

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import importlib.util
 import os
-import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ from headrace.core.errors import EnvironmentProblem, HeadraceError, RunCancelled
 from headrace.core.states import State
 from headrace.engines import java
 from headrace.registry import database
-from headrace.running import environment, plan
+from headrace.running import environment, naming, plan
 from headrace.running.artifacts import Outputs
 from headrace.running.dag import Graph
 from headrace.running.local import LocalPlace
@@ -48,6 +47,7 @@ def run_pipeline(
     on_event: Callable[[Event], None] | None = None,
     source: str = "",
     record: bool = True,
+    name: str = "",
 ) -> RunResult:
     """Run a pipeline on this machine. A failed step is a result, not an exception.
 
@@ -64,9 +64,10 @@ def run_pipeline(
         on_event: Told of every event of the journal, as it happens.
         source: What the user typed for the pipeline.
         record: Whether the run is written into MLflow, if MLflow is installed.
+        name: What the run is called, once in this home; made up unless given.
 
     Raises:
-        UsageError: An argument or step name that the pipeline does not have.
+        UsageError: An argument or step name that the pipeline does not have, a name that is taken.
         EnvironmentProblem: Java is missing, the home cannot be written, its database cannot
             be used.
     """
@@ -74,6 +75,8 @@ def run_pipeline(
     checked = check_arguments(arguments, compiled.parameters)
     planned = plan.steps(compiled)
     plan.check_step(from_step, planned)
+    if name:
+        naming.require_free(name, home)
     extra: dict[str, str] = {}
     if any(one["engine"] == "spark" for one in planned):
         extra["JAVA_HOME"] = str(java.find_java().home)
@@ -84,6 +87,7 @@ def run_pipeline(
         on_event=on_event,
         source=source,
         record=record and importlib.util.find_spec("mlflow") is not None,
+        name=name,
     )
     if options.record:
         with _writable(home):
@@ -163,6 +167,8 @@ class Options:
     """Whether the run is written into MLflow."""
     run_id: str = ""
     """The run to pick up again; empty for a new one."""
+    name: str = ""
+    """What a new run is called; made up if empty."""
     site: Mapping[str, str] = field(default_factory=dict)
     """Context and namespace of the cluster that it runs on; empty for this machine."""
 
@@ -185,7 +191,7 @@ class _Run:
         self.awaited: asyncio.Future[Any] | None = None
         self.began = time.monotonic()
         now = datetime.now(UTC)
-        run_id = options.run_id or new_run_id(compiled, now)
+        run_id = options.run_id or options.name or naming.made_up(compiled.name, now)
         folder = home.run(run_id)
         journal = Journal(folder)
         (folder / "pipeline.yaml").write_text(compiled.text)
@@ -295,11 +301,6 @@ class _Run:
             type="run_finished", state=outcome.state, seconds=time.monotonic() - self.began,
             error=outcome.error, outputs={**made["parameters"], **artifacts},
         )  # fmt: skip
-
-
-def new_run_id(compiled: Compiled, now: datetime) -> str:
-    """A name for a run that tells the pipeline and the time."""
-    return f"{compiled.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from headrace.cluster.client import Cluster, connect
+from headrace.cluster.client import Cluster
+from headrace.cluster.contexts import connect
 from headrace.cluster.forwarding import reach
 from headrace.data.store import Store, store_of
 from headrace.executing.surroundings import secret_values

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from headrace.cluster import client, labels
+from headrace.cluster import contexts, labels
 from headrace.cluster.client import Cluster, Manifest
 from headrace.core.errors import EnvironmentProblem, UsageError
 from headrace.registry.needs import Servable
@@ -68,9 +68,9 @@ def here() -> tuple[Cluster, Site] | None:
     """
     if _SITE in os.environ:
         told = json.loads(os.environ[_SITE])
-        return client.inside(), parse(told, where=f"the environment variable {_SITE}")
-    if _KFP_POD in os.environ and client.is_inside():
-        cluster = client.inside()
+        return contexts.inside(), parse(told, where=f"the environment variable {_SITE}")
+    if _KFP_POD in os.environ and contexts.is_inside():
+        cluster = contexts.inside()
         return cluster, discover(cluster)
     return None
 

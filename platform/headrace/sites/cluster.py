@@ -63,7 +63,8 @@ class Limits:
     keep: int = 600
     """Finished objects that nobody has collected."""
     pending: int = 900
-    """A pod that cannot be scheduled or whose image cannot be pulled."""
+    """A pod that finds no room. What needs somebody's help, such as a missing Secret or image,
+    is given up after two minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from headrace.cluster.client import Cluster, connect, contexts
+from headrace.cluster.client import Cluster
+from headrace.cluster.contexts import connect, contexts
 from headrace.cluster.errors import Forbidden, Unreachable
 from headrace.core.errors import HeadraceError
 from headrace.sites.cluster import CONFIG_MAP, Site, discover

@@ -25,6 +25,7 @@ CLIENT = {
     "horizontalpodautoscalers": _ALL,
     "poddisruptionbudgets": _ALL,
     "networkpolicies": _ALL,
+    "persistentvolumeclaims": ("get", "list", "create", "delete"),
     "configmaps": ("list", "delete"),
 }
 """What running, watching, serving and clearing away ask of the cluster."""

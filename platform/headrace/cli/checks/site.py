@@ -11,7 +11,8 @@ from headrace.cli.checks.access import check_access
 from headrace.cli.checks.finding import Finding, Health, caution, fine, from_error, wrong
 from headrace.cli.checks.room import check_nodes, check_quotas
 from headrace.cli.checks.trying import try_images, try_site, untried
-from headrace.cluster.client import Cluster, connect
+from headrace.cluster.client import Cluster
+from headrace.cluster.contexts import connect
 from headrace.cluster.errors import NotThere
 from headrace.cluster.forwarding import reach
 from headrace.core.errors import HeadraceError

@@ -26,8 +26,8 @@ from headrace.cli.render.quantities import size
 from headrace.cluster.forwarding import reach
 from headrace.core.errors import EnvironmentProblem, UsageError, did_you_mean
 from headrace.core.states import State
-from headrace.running import recalling, stocktaking
-from headrace.running.stocktaking import SiteStock
+from headrace.operating import recalling, stocktaking
+from headrace.operating.stocktaking import SiteStock
 from headrace.running.target import Target, target
 from headrace.sites.home import Home
 from headrace.sites.journal import list_runs, read_events

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from headrace.cluster import labels
-from headrace.running.stocktaking import Folder, SiteStock
+from headrace.operating.stocktaking import Folder, SiteStock
 
 
 class SiteKind(StrEnum):

@@ -14,9 +14,9 @@ from headrace.cli.view import RunView, StepView
 from headrace.cluster.errors import ClusterProblem
 from headrace.core.errors import HeadraceError, UsageError, did_you_mean
 from headrace.core.states import State
-from headrace.running import recalling, seeing
-from headrace.running.access import Access, access
-from headrace.running.seeing import Seen
+from headrace.operating import recalling, seeing
+from headrace.operating.access import Access, access
+from headrace.operating.seeing import Seen
 from headrace.sites.home import Home
 from headrace.sites.journal import Event, RunRecord, find_run, list_runs, read_events
 

@@ -14,12 +14,12 @@ from headrace.cli.tailing import Line, whole_file
 from headrace.cli.telling import read_view
 from headrace.cli.view import StepView
 from headrace.core.errors import HeadraceError
-from headrace.running import kept_logs, recalling, seeing, tapping
+from headrace.operating import kept_logs, recalling, seeing, tapping
 
 if TYPE_CHECKING:
     from headrace.cluster.client import Manifest
-    from headrace.running.kept_logs import KeptLog
-    from headrace.running.tapping import Source
+    from headrace.operating.kept_logs import KeptLog
+    from headrace.operating.tapping import Source
 
 ALL = "all"
 

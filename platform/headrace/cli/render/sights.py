@@ -13,7 +13,7 @@ from rich.text import Text
 
 from headrace.cli.render.quantities import count
 from headrace.cli.view import RunView
-from headrace.running.seeing import PodSeen, RaySeen, Seen, Warned, belongs
+from headrace.operating.seeing import PodSeen, RaySeen, Seen, Warned, belongs
 
 _STYLES = {
     "Running": "cyan", "Pending": "yellow", "Failed": "bold red", "Succeeded": "green",

@@ -18,7 +18,7 @@ from headrace.cli.render.sights import sights
 from headrace.cli.render.steps import steps_table
 from headrace.cli.render.summary import headline
 from headrace.core.states import State
-from headrace.running.seeing import PodSeen, belongs
+from headrace.operating.seeing import PodSeen, belongs
 
 _AROUND = 6
 UNKNOWN = "unknown"

@@ -53,7 +53,7 @@ def command(run: str, on: str | None, namespace: str, home: Home, as_json: bool)
 def _begun_here(run: Found, home: Home) -> dict[str, Any]:
     from headrace.cli.console import waiting
     from headrace.cli.telling import read_view
-    from headrace.running import ending
+    from headrace.operating import ending
 
     assert run.folder is not None
     view = run.view
@@ -84,7 +84,7 @@ def _clear_up(run: Found, home: Home) -> dict[str, int]:
 
 def _sweep(run: Found) -> dict[str, int]:
     from headrace.cli.console import waiting
-    from headrace.running import ending
+    from headrace.operating import ending
 
     there = run.there
     if there is None or there.cluster is None:
@@ -105,7 +105,7 @@ def _record(run: Found) -> bool:
     from importlib.util import find_spec
 
     from headrace.cli.console import waiting
-    from headrace.running import ending
+    from headrace.operating import ending
 
     assert run.folder is not None
     if find_spec("mlflow") is None:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--new", is_flag=True, help="With --on: begin anew, even if a run could be picked up again."
 )
+@click.option("--name", default="", help="Call the run so; made up unless given.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, and one line at the end.")
 @home_option
 @json_option
@@ -56,6 +57,7 @@ def command(
     namespace: str,
     direct: bool,
     new: bool,
+    name: str,
     quiet: bool,
     home: Home,
     as_json: bool,
@@ -79,7 +81,7 @@ def command(
         arguments = parse_arguments(parameters, compiled.parameters)
         options: dict[str, Any] = {
             "use_cache": not no_cache, "from_step": from_step, "jobs": jobs,
-            "on_event": watch, "source": pipeline,
+            "on_event": watch, "source": pipeline, "name": name,
         }  # fmt: skip
         try:
             if on is None:

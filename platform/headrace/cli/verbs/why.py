@@ -12,7 +12,7 @@ from headrace.sites.home import Home
 
 if TYPE_CHECKING:
     from headrace.cli.cluster.finding import Found
-    from headrace.running.causes import Explanation
+    from headrace.operating.causes import Explanation
 
 
 @click.command(
@@ -70,8 +70,8 @@ def _wants_site(run: Found) -> bool:
 def _explained(run: Found, step: str | None) -> Explanation:
     from headrace.cli.choosing import choose_steps
     from headrace.core.states import State
-    from headrace.running.causes import explain
-    from headrace.running.gathering import Sources, gather
+    from headrace.operating.causes import explain
+    from headrace.operating.gathering import Sources, gather
 
     only, state = "", run.view.state
     if step:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headrace.core.states import State
-from headrace.running import podlog
 from headrace.running.artifacts import Outputs
-from headrace.running.kubeflow_values import inputs_of, metrics_of, outputs_of
-from headrace.running.podlog import PodLog
-from headrace.running.workflow import Pod, StepNow
+from headrace.running.kubeflow import podlog
+from headrace.running.kubeflow.podlog import PodLog
+from headrace.running.kubeflow.values import inputs_of, metrics_of, outputs_of
+from headrace.running.kubeflow.workflow import Pod, StepNow
 from headrace.sites.journal import Event
 
 _ORDINARY = ("", "PodInitializing", "ContainerCreating")

@@ -10,8 +10,8 @@ from typing import Any
 from headrace.cluster.client import Manifest
 from headrace.cluster.creations import refusal
 from headrace.core.states import State
-from headrace.running import seeing
-from headrace.running.seeing import PodSeen
+from headrace.operating import seeing
+from headrace.operating.seeing import PodSeen
 
 
 @dataclass(frozen=True, kw_only=True)

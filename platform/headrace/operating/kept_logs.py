@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from headrace.data.store import Store
 from headrace.executing import reports
 from headrace.executing.pod import LOG_FILE
-from headrace.running.tapping import Source
+from headrace.operating.tapping import Source
 
 _EXECUTOR = re.compile(r"exec-(\d+)\.log$")
 _RAY_POD = re.compile(r"-(?P<role>head|worker)-(?P<number>[a-z0-9]+)$")

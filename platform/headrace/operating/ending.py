@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
-from headrace.cluster import errors
+from headrace.cluster import errors, kinds
 from headrace.cluster.client import Cluster
 from headrace.cluster.forwarding import reach
 from headrace.core.errors import EnvironmentProblem, HeadraceError, RunCancelled
 from headrace.core.states import State
 from headrace.executing import failures
-from headrace.running import kubeflow, seeing
+from headrace.operating import seeing
+from headrace.running.kubeflow import runs as kubeflow
 from headrace.sites.cluster import Site
 from headrace.sites.journal import Event, Journal, process_alive, read_events
 
@@ -26,8 +27,6 @@ CLIENT_SECONDS = 120.0
 MLflow's record is completed."""
 PODS_SECONDS = 60.0
 """For how long pods that were told to end are waited for."""
-_KINDS = ("rayjobs", "jobs", "rayclusters", "pods")
-"""What a run makes, owners before what they own."""
 _PAUSE = 0.2
 
 
@@ -71,7 +70,7 @@ def sweep(cluster: Cluster, run: str, *, kfp_run: str = "") -> dict[str, int]:
         ClusterProblem: The cluster does not answer, or forbids it.
     """
     removed: Counter[str] = Counter()
-    for kind in _KINDS:
+    for kind in kinds.OF_RUNS:
         for marks in seeing.owned(run, kfp_run):
             with suppress(errors.NotThere):  # a cluster without KubeRay
                 removed[kind] += len(cluster.delete_all(kind, marks))

@@ -17,10 +17,10 @@ from headrace.core.states import State
 from headrace.data.store import Store
 from headrace.executing import reports
 from headrace.executing.pod import LOG_FILE
-from headrace.running import seeing
-from headrace.running.causes import Facts, StepFacts
+from headrace.operating import seeing
+from headrace.operating.causes import Facts, StepFacts
+from headrace.operating.seeing import Seen
 from headrace.running.evidence import FILE
-from headrace.running.seeing import Seen
 from headrace.sites.journal import Event
 
 _LOG_LINES = 200

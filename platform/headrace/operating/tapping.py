@@ -15,7 +15,7 @@ from headrace.cluster.watch import PodWatch, follow_log
 from headrace.engines import ray_logs
 from headrace.engines.ray_kubernetes import TRAINING
 from headrace.executing import reports
-from headrace.running import seeing
+from headrace.operating import seeing
 
 _NAMES = ("container", "step", "main", "executor", "ray")
 """Containers whose lines matter, the first of these that a pod has."""

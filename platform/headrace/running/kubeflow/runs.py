@@ -21,13 +21,13 @@ import yaml
 from headrace.core.errors import EnvironmentProblem, RunCancelled, UsageError
 from headrace.core.states import State
 from headrace.executing import failures
-from headrace.running import podlog, workflow
 from headrace.running.artifacts import Outputs
-from headrace.running.graph_outputs import outputs_of_run
-from headrace.running.kubeflow_account import Account
-from headrace.running.kubeflow_server import Server, connect, log, run_path
-from headrace.running.kubeflow_server import workflow as fetch_workflow
-from headrace.running.kubeflow_values import outputs_of
+from headrace.running.kubeflow import podlog, workflow
+from headrace.running.kubeflow.account import Account
+from headrace.running.kubeflow.graph_outputs import outputs_of_run
+from headrace.running.kubeflow.server import Server, connect, log, run_path
+from headrace.running.kubeflow.server import workflow as fetch_workflow
+from headrace.running.kubeflow.values import outputs_of
 from headrace.sites.journal import Event
 
 __all__ = ["Server", "beginning", "cancel", "connect", "follow", "submit"]
@@ -80,6 +80,12 @@ def submit(
         body["service_account"] = service_account
     made = server.json("POST", "/apis/v2beta1/runs", body=body, patient=False)
     return str(made["run_id"])
+
+
+def is_there(run_name: str, server: Server) -> bool:
+    """Whether the server has a run that people call so."""
+    query = {"namespace": server.namespace, **_equal("display_name", run_name)}
+    return bool(server.json("GET", "/apis/v2beta1/runs", query=query).get("runs"))
 
 
 def cancel(run_id: str, server: Server) -> None:
@@ -240,8 +246,8 @@ class _Source:
         """The run that made an execution's result: KFP's cache knows it, and its log the rest."""
         if not execution:
             return None
-        wanted = {"key": "mlmdExecutionID", "op": "EQUALS", "string_value": execution}
-        query = {"filter": json.dumps({"predicates": [wanted]})}
+        # The older of KFP's interfaces calls the operation by another word.
+        query = _equal("mlmdExecutionID", execution, operation="op")
         try:
             found = self._server.json("GET", "/apis/v1alpha1/tasks", query=query)
             run_id = found["tasks"][0]["runId"]
@@ -258,10 +264,15 @@ class _Source:
         return run_id, Outputs()
 
 
+def _equal(key: str, value: str, *, operation: str = "operation") -> dict[str, str]:
+    """A query for what has this value."""
+    wanted = {"key": key, operation: "EQUALS", "string_value": value}
+    return {"filter": json.dumps({"predicates": [wanted]})}
+
+
 def _experiment(server: Server, name: str) -> str:
     """The id of the experiment of that name."""
-    wanted = {"key": "name", "operation": "EQUALS", "string_value": name}
-    query = {"filter": json.dumps({"predicates": [wanted]}), "namespace": server.namespace}
+    query = {"namespace": server.namespace, **_equal("name", name)}
     path = "/apis/v2beta1/experiments"
     found = server.json("GET", path, query=query, patient=False).get("experiments") or []
     if not found:

@@ -7,9 +7,9 @@ from typing import Any
 
 from headrace.core.errors import StepFailed
 from headrace.running.artifacts import Artifact, Outputs
+from headrace.running.kubeflow.podlog import PodLog
+from headrace.running.kubeflow.workflow import Pod, StepNow
 from headrace.running.parameters import convert
-from headrace.running.podlog import PodLog
-from headrace.running.workflow import Pod, StepNow
 
 _METRICS = "system.Metrics"
 _OF_KFP = ("display_name", "store_session_info")

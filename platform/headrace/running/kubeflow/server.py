@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from headrace.cluster.patience import patiently
 from headrace.core.errors import EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
@@ -52,23 +52,11 @@ class Server:
             EnvironmentProblem: The server refused, or did not answer for too long.
             UsageError: It does not know what was asked for.
         """
-        until = time.monotonic() + (self.patience if patient else 0.0)
-        pause, waited = 0.2, False
-        while True:
-            try:
-                answer = self._once(method, path, query, body)
-            except _Unreachable as error:
-                if time.monotonic() + pause > until:
-                    raise
-                if not waited and self.on_wait:
-                    self.on_wait(error.what)
-                waited = True
-                time.sleep(pause)
-                pause = min(2 * pause, 5.0)
-            else:
-                if waited and self.on_wait:
-                    self.on_wait("Kubeflow Pipelines answers again")
-                return answer
+        return patiently(
+            lambda: self._once(method, path, query, body), unanswered=_Unreachable,
+            seconds=self.patience if patient else 0.0, on_wait=self.on_wait,
+            back="Kubeflow Pipelines answers again",
+        )  # fmt: skip
 
     def json(self, method: str, path: str, **options: Any) -> Any:
         """A request's answer, read as JSON."""

@@ -17,9 +17,10 @@ from headrace.compiling.pipeline import Compiled
 from headrace.core.errors import HeadraceError
 from headrace.core.states import State
 from headrace.executing import failures
-from headrace.running import environment, kubeflow, recording
+from headrace.running import environment, naming, recording
+from headrace.running.kubeflow import runs as kubeflow
 from headrace.running.results import RunResult
-from headrace.running.run import Options, new_run_id, on_signals
+from headrace.running.run import Options, on_signals
 from headrace.running.target import Target
 from headrace.sites.home import Home
 from headrace.sites.journal import Event, Journal, process_start, read_events
@@ -82,9 +83,11 @@ class Submission:
         return kubeflow.connect(endpoint, cluster.namespace, patience=_PATIENCE)
 
     def _submit(self, server: kubeflow.Server) -> str:
+        if self.options.name and kubeflow.is_there(self.options.name, server):
+            raise naming.taken(self.options.name, server.url)
         return kubeflow.submit(
             self.text, self.arguments, server,
-            run_name=new_run_id(self.compiled, datetime.now(UTC)),
+            run_name=self.options.name or naming.made_up(self.compiled.name, datetime.now(UTC)),
             experiment=self.compiled.name,
             pipeline_root=self.target.store.uri("artifacts"),
             use_cache=self.options.use_cache,

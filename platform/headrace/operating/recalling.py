@@ -12,7 +12,7 @@ from headrace.cluster.client import Cluster
 from headrace.core.states import State
 from headrace.data.store import Entry, Store
 from headrace.executing.pod import JOB_FILE, RESULT_FILE
-from headrace.running.seeing import PodSeen
+from headrace.operating.seeing import PodSeen
 from headrace.sites.journal import Event
 
 _ATTEMPT = re.compile(rf"(?P<step>.+)/(?P<attempt>\d+)/(?P<file>{JOB_FILE}|{RESULT_FILE})")

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from headrace.cluster.client import Cluster, connect
+from headrace.cluster.client import Cluster
+from headrace.cluster.contexts import connect
 from headrace.cluster.errors import Unreachable
 from headrace.core.errors import HeadraceError
 from headrace.data.store import Store

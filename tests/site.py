@@ -22,14 +22,15 @@ from typing import Any
 
 import pytest
 
-from headrace.cluster.client import Cluster, connect, current_context
+from headrace.cluster.client import Cluster
+from headrace.cluster.contexts import connect, current_context
 from headrace.cluster.errors import ClusterProblem
 from headrace.cluster.forwarding import forward
 from headrace.core.errors import HeadraceError
 from headrace.data.store import Store, store_of
 from headrace.sites.cluster import Site, discover
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 TESTBED = ROOT.parent / "shared/testbed/testbed"
 RELEASE = "headrace"
 # Said before the tests' own environment is cleaned.
@@ -236,6 +237,22 @@ def namespace(kubernetes: Cluster, name: str) -> Iterator[Cluster]:
         until = time.monotonic() + GONE_WITHIN
         while kubernetes.get("namespaces", name) and time.monotonic() < until:
             time.sleep(0.5)
+        set_free(kubernetes, name)
+
+
+def set_free(kubernetes: Cluster, namespace: str) -> None:
+    """Give folders of this machine back that a namespace has held as volumes, empty.
+
+    A cluster that provisions volumes has removed its own by then.
+    """
+    for one in kubernetes.list("persistentvolumes"):
+        held = one["spec"].get("claimRef", {}).get("namespace") == namespace
+        folder = Path(one["spec"].get("hostPath", {}).get("path", ""))
+        if held and TESTBED.exists() and folder.is_absolute():
+            for left in folder.iterdir():
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            free = {"spec": {"claimRef": None}}
+            kubernetes.patch("persistentvolumes", one["metadata"]["name"], free)
 
 
 def store_values(url: str) -> dict[str, Any]:

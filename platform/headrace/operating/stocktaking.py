@@ -9,13 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.cluster import errors, labels
+from headrace.cluster import errors, kinds, labels
 from headrace.cluster.client import Cluster, Manifest
 from headrace.data.store import Entry, Store
 from headrace.executing.pod import RESULT_FILE
-from headrace.running import seeing
+from headrace.operating import seeing
 
-_KINDS = ("jobs", "rayjobs", "rayclusters", "pods")
 _AT_ONCE = 16
 _PARTS = ("artifacts", "cache", "checkpoints", "code", "runs", "events/spark")
 
@@ -125,7 +124,7 @@ def take_stock(cluster: Cluster, store: Store, *, is_run: Callable[[str], bool])
 
 
 def _things(cluster: Cluster) -> Iterator[Thing]:
-    for kind in _KINDS:
+    for kind in kinds.OF_RUNS:
         for one in _of_runs(cluster, kind):
             if not one["metadata"].get("ownerReferences"):
                 yield Thing(kind=kind, name=one["metadata"]["name"], run=_run(one))

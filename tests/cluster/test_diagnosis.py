@@ -2,7 +2,7 @@
 
 `said.json` holds what a cluster (1.36) said of one pod or Job for each kind of trouble, shortened
 to what is read. When other words are meant:
-`UPDATE_GOLDEN=1 pytest tests/cluster_room/test_diagnosis.py`.
+`UPDATE_GOLDEN=1 pytest tests/cluster/test_diagnosis.py`.
 """
 
 import json

@@ -1,0 +1,1 @@
+"""Runs that a site's Kubeflow Pipelines drives: handed over, followed, read."""
