@@ -226,7 +226,7 @@ def test_a_secret_that_is_nowhere(run, there, monkeypatch):
         assert "CASE_PASSWORD" in problem
         assert "secrets/bank/password" in problem
     else:
-        assert 'secret "bank"' in problem
+        assert "Secret 'bank'" in problem
     assert run(asks_for_an_optional_secret).outputs == {"Output": "unset"}
 
 

@@ -30,7 +30,7 @@ def test_a_run_has_the_name_it_was_given_and_no_other_run_has(home):
     with pytest.raises(UsageError) as caught:
         run_pipeline(saying, {}, home, record=False, name="nightly-3")
     assert caught.value.what == "There is a run named 'nightly-3' already."
-    assert caught.value.where == [str(home.run("nightly-3"))]
+    assert caught.value.where == (str(home.run("nightly-3")),)
     assert caught.value.hint == "choose another name, or leave --name out"
 
 
