@@ -94,6 +94,7 @@ def test_a_run_is_seen_from_here_and_from_elsewhere_and_cancelled_once(desk, sit
     assert client.wait(10) == 130
     assert desk.say("cancel", run) == (0, f"Run {run} was over already: cancelled.\n")
     until(lambda: not site.of_run(run), 60, "its objects are gone")
+    assert other.asked("status", run, *other.there)["state"] == "cancelled"
 
 
 def test_logs_are_followed_until_the_run_is_over(desk, site):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from headrace.cluster import labels
@@ -13,7 +14,7 @@ from headrace.core.states import State
 from headrace.data.store import Entry, Store
 from headrace.executing.pod import JOB_FILE, RESULT_FILE
 from headrace.operating.seeing import PodSeen
-from headrace.sites.journal import Event
+from headrace.sites.journal import FILE, Event, parse
 
 _ATTEMPT = re.compile(rf"(?P<step>.+)/(?P<attempt>\d+)/(?P<file>{JOB_FILE}|{RESULT_FILE})")
 _NAMED = re.compile(r"(?P<pipeline>.+)-(?P<moment>\d{8}-\d{6})-[0-9a-f]{4}")
@@ -32,12 +33,19 @@ def runs_of(cluster: Cluster | None, store: Store | None) -> list[str]:
             str(pod["metadata"]["labels"][labels.RUN])
             for pod in cluster.list("pods", f"{labels.selector(labels.MANAGED)},{labels.RUN}")
         }
-    return sorted(found, key=moment)
+    return sorted(found, key=lambda run: moment(run, store))
 
 
-def is_run(name: str) -> bool:
-    """Whether a name is that of a run which a client of Headrace's drives."""
-    return _NAMED.fullmatch(name) is not None
+def is_run(name: str, store: Store | None = None) -> bool:
+    """Whether a name is that of a run which a client of Headrace's drives.
+
+    Args:
+        name: The name.
+        store: Tells it of names that people chose, by the journal.
+    """
+    if _NAMED.fullmatch(name):
+        return True
+    return store is not None and bool(store.listing(_journal_of(name, store)))
 
 
 def pipeline_of(run: str) -> str:
@@ -56,7 +64,11 @@ def recall(
     """
     files: dict[str, Entry] = {}
     folder = ""
+    told: list[Event] = []
     if store is not None:
+        told = parse(store.read(_journal_of(run, store)) or b"")
+        if told and told[-1]["type"] == "run_finished":
+            return told
         folder = store.uri("runs", run, "steps")
         files = store.listing(folder)
 
@@ -66,7 +78,8 @@ def recall(
         return found if isinstance(found, dict) else {}
 
     attempts = list(_attempts(files, read))
-    return journal(run, attempts, pods, site) if attempts or pods else []
+    made = journal(run, attempts, pods, site) if attempts or pods else []
+    return [*told[:1], *made[1:]] if told else made
 
 
 def journal(
@@ -167,7 +180,15 @@ def _end(events: Sequence[Event], began: float, *, active: bool) -> list[Event]:
     ]  # fmt: skip
 
 
-def moment(run: str) -> tuple[str, str]:
-    """Puts runs in the order in which they began, as far as their ids tell."""
+def moment(run: str, store: Store | None = None) -> tuple[str, str]:
+    """Puts runs in the order in which they began, as far as ids or journals tell."""
     match = _NAMED.fullmatch(run)
-    return (match["moment"] if match else "", run)
+    if match:
+        return match["moment"], run
+    first = parse(store.read(_journal_of(run, store)) or b"")[:1] if store else []
+    began = datetime.fromtimestamp(first[0]["time"], UTC) if first else None
+    return f"{began:%Y%m%d-%H%M%S}" if began else "", run
+
+
+def _journal_of(run: str, store: Store) -> str:
+    return store.uri("runs", run, FILE)

@@ -107,7 +107,8 @@ def take_stock(cluster: Cluster, store: Store, *, is_run: Callable[[str], bool])
         ends = [one for one in listed["runs"] if one.endswith(f"/{RESULT_FILE}")]
         promised = list(pool.map(lambda one: _promised(store, one), ends))
     pods = _of_runs(cluster, "pods")
-    artifacts = {one: entry for one, entry in listed["artifacts"].items() if is_run(_first(one))}
+    runs = {one for one in {_first(one) for one in listed["artifacts"]} if is_run(one)}
+    artifacts = {one: entry for one, entry in listed["artifacts"].items() if _first(one) in runs}
     return SiteStock(
         things=tuple(_things(cluster)),
         active=frozenset(_run(one) for one in pods if _is_active(one)),

@@ -18,7 +18,7 @@ from headrace.cluster import errors, labels
 from headrace.cluster.client import Cluster, Manifest
 from headrace.cluster.watch import PodWatch
 from headrace.compiling.bundle import Bundle
-from headrace.core.errors import StepFailed
+from headrace.core.errors import HeadraceError, StepFailed
 from headrace.core.states import State
 from headrace.data.store import Store
 from headrace.executing import code
@@ -35,6 +35,7 @@ from headrace.running.placeholders import command_line
 from headrace.running.resources import resources_of
 from headrace.running.reuse import Earlier
 from headrace.running.session import Session
+from headrace.sites import journal
 from headrace.sites.cluster import Site
 
 _KINDS = {"spark": "spark", "ray": "ray"}
@@ -68,6 +69,7 @@ class DirectPlace:
         )
         self.watch = PodWatch(cluster, self._selector, self._changed)
         self._open = ExitStack()
+        self._told = False
         shared = session.compiled.workspace
         self._claim = shared and manifests.workspace_claim(
             session.run_id, session.compiled.name, shared
@@ -97,6 +99,7 @@ class DirectPlace:
     async def close(self) -> None:
         """Remove what is left of the run on the cluster."""
         self.watch.stop()
+        await asyncio.to_thread(self._keep_journal)
         with suppress(errors.ClusterProblem):
             await asyncio.to_thread(self._sweep)
         self._open.close()
@@ -141,6 +144,9 @@ class DirectPlace:
         folder = step_folder(self.store, run, step, attempt.number)
         result = await asyncio.to_thread(self._ended_before, folder) if self._resumed else None
         spec = self._spec(attempt, folder)
+        if not self._told:
+            self._told = True
+            await asyncio.to_thread(self._keep_journal)
         if result is None:
             self._say_whose_image(attempt)
             await asyncio.to_thread(self._begin, spec, attempt)
@@ -158,6 +164,12 @@ class DirectPlace:
 
     def stop_servers(self) -> None:
         """A roll-out that is cancelled undoes itself; a served model stays."""
+
+    def _keep_journal(self) -> None:
+        """Put the run's journal into the store, where others see how it began and ended."""
+        with suppress(HeadraceError, OSError):  # the one here is what counts
+            content = (self.session.folder / journal.FILE).read_bytes()
+            self.store.write(self.store.uri("runs", self.session.run_id, journal.FILE), content)
 
     def _spec(self, attempt: Attempt, folder: str) -> PodSpec:
         leaf, session = attempt.leaf, self.session

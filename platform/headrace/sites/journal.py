@@ -81,7 +81,12 @@ class Follower:
         except FileNotFoundError:
             return []
         self._offset += len(complete[0]) + len(complete[1])
-        return [event for line in complete[0].splitlines() if (event := _event(line))]
+        return parse(complete[0])
+
+
+def parse(lines: bytes) -> list[Event]:
+    """The events in whole lines of a journal; what is no event is left out."""
+    return [event for line in lines.splitlines() if (event := _event(line))]
 
 
 def read_events(folder: Path) -> list[Event]:

@@ -56,7 +56,9 @@ def clean_site(
     with ExitStack() as ways:
         with console.waiting("looking through the site"):
             there = _site(context, namespace, ways)
-            stock = stocktaking.take_stock(there.cluster, there.store, is_run=recalling.is_run)
+            stock = stocktaking.take_stock(
+                there.cluster, there.store, is_run=lambda name: recalling.is_run(name, there.store)
+            )
             known = dict(_known(home, there))
             wish = SiteWish(before=before, cache=cache, run=_run(run, stock), force=force)
             _refuse_at_work(wish, stock, known, there)

@@ -179,7 +179,8 @@ def _on_site(home: Home, text: str, there: Access) -> tuple[str, Path | None]:
         return text, local[text]
     if there.problem and there.cluster is None:
         raise there.problem
-    known = sorted({*recalling.runs_of(there.cluster, there.store), *local}, key=recalling.moment)
+    remembered = {*recalling.runs_of(there.cluster, there.store), *local}
+    known = sorted(remembered, key=lambda run: recalling.moment(run, there.store))
     if _KFP_ID.fullmatch(text):  # its pods do not say that they are ours
         return text, None
     run = _chosen(text, known, there)
