@@ -4,98 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from headrace.cluster.client import Manifest
 from headrace.cluster.creations import refusal
 from headrace.core.states import State
 from headrace.operating import seeing
+from headrace.operating.cause_kinds import BY_NAME, UNKNOWN, Kind, kind_of
+from headrace.operating.facts import Cause, Explanation, Facts, Proof, StepFacts
 from headrace.operating.seeing import PodSeen
 
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """A kind of cause, and how texts give it away."""
-
-    name: str
-    """Its name for programs."""
-    rank: int
-    """How near to the root it is: of several causes the one with the least comes first."""
-    words: str
-    """A pattern that only texts about it contain."""
-    remedy: str = ""
-    """What to do, unless whoever told of it knows better."""
-
-
-KINDS: tuple[Kind, ...] = (
-    Kind(name="gate", rank=5, words=r"gate (said no|not passed)"),
-    Kind(
-        name="memory", rank=10,
-        words=r"OOMKilled|out of (memory|heap)|want of memory|OutOfMemory|more memory than"
-        r"|MemoryError",
-        remedy="ask for more memory, or work in smaller parts",
-    ),
-    Kind(
-        name="disk", rank=12,
-        words=r"No space left on device|disk (is|ran) full|ENOSPC|wrote to local disk",
-        remedy="free some space, or write less to local disk",
-    ),
-    Kind(
-        name="image", rank=14,
-        words=r"cannot get the image|image\b.* cannot be pulled|(Err)?ImagePull|InvalidImageName",
-        remedy="correct the image's name, or let the nodes reach its registry",
-    ),
-    Kind(
-        name="config", rank=15,
-        words=r"wants the (key|Secret|ConfigMap|service account)|[Ss]ecret \S+ not found"
-        r"|couldn't find key|CreateContainer(Config)?Error|has no Secret|cannot make its container"
-        r"|could not start its container|container cannot be (set up|made)",
-        remedy="make what the step names, or name another",
-    ),
-    Kind(
-        name="quota", rank=16, words=r"exceeded quota|quota has no room|in the quota|failed quota",
-        remedy="ask for less, wait until other work has ended, or have the quota raised",
-    ),
-    Kind(name="refused", rank=17, words=r"refused by its namespace|violates PodSecurity"),
-    Kind(
-        name="unschedulable", rank=18,
-        words=r"nodes are available|finds no node|[Uu]nschedulable|no node has room",
-        remedy="ask for less, wait until nodes are free, or add some",
-    ),
-    Kind(name="queued", rank=19, words=r"(be|been) admitted"),
-    Kind(
-        name="deadline", rank=20, words=r"DeadlineExceeded|not done after|longer than the site",
-        remedy="raise `limits.step` of the site, or make the step smaller",
-    ),
-    Kind(name="preempted", rank=21, words=r"higher priority|[Pp]reempt"),
-    Kind(
-        name="node lost", rank=21, words=r"lost its node|NodeLost|node (is gone|was tainted)",
-        remedy="run again: what was finished is reused",
-    ),
-    Kind(
-        name="evicted", rank=21, words=r"[Ee]vict|drained|leave its node",
-        remedy="run again: what was finished is reused",
-    ),
-    Kind(name="node", rank=22, words=r"cannot be set up by its node"),
-    Kind(
-        name="deleted", rank=23, words=r"was deleted|told to end",
-        remedy="somebody deleted it, or its node was drained; run again to continue",
-    ),
-    Kind(name="kfp", rank=26, words=r"Kubeflow Pipelines"),
-    Kind(name="ray", rank=28, words=r"Ray's (head|job)|RayJob|Ray cluster|worker \S+ was lost"),
-    Kind(name="spark", rank=30, words=r"[Ee]xecutors? .*(lost|failed|ended)|Spark's driver"),
-    Kind(name="exception", rank=40, words=r"^\w*(Error|Exception)\b"),
-    Kind(
-        name="killed", rank=50, words=r"SIG[A-Z]+|signal \d+",
-        remedy="if nobody killed it, it may have needed more memory",
-    ),
-    Kind(name="crash", rank=60, words=r"exit (code|status) \d+"),
-)  # fmt: skip
-"""The table of causes. The first whose words a text contains is what the text tells of."""
-
-UNKNOWN = Kind(name="unknown", rank=90, words="")
-_BY_NAME = {one.name: one for one in KINDS}
 _OWN_EXCEPTION = 8
 """The rank of an exception that the user's code raised on its own account."""
 _ENGINES_ERRORS = ("Py4J", "SparkException", "Ray", "ActorDied", "WorkerGroup", "StepFailed")
@@ -107,100 +26,6 @@ _TRACEBACK = "Traceback (most recent call last)"
 _OUR_ERROR = re.compile(r"headrace\.core\.errors\.")
 _LOG_LINES = 6
 _EVENTS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proof:
-    """One piece of evidence."""
-
-    text: str
-    """What it says; lines of code or log keep their breaks."""
-    where: str = ""
-    """Where it lies: a file, a URI, a pod."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cause:
-    """Something that made a step fail, or keeps it waiting."""
-
-    kind: str
-    """The name of a `Kind`."""
-    step: str
-    """The step's name; empty for the run as a whole."""
-    text: str
-    """What happened, in a sentence or two."""
-    remedy: str
-    """What to do."""
-    rank: int
-    """Causes with less come first."""
-    proofs: tuple[Proof, ...] = ()
-    """What it is known from."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepFacts:
-    """What is known of a step that failed or is not done."""
-
-    step: str
-    """Its path."""
-    name: str
-    """Its name for people."""
-    engine: str = ""
-    """The kind of its engine."""
-    state: State = State.FAILED
-    """Where it stands."""
-    attempt: int = 1
-    """Which attempt it is."""
-    error: Mapping[str, Any] | None = None
-    """Why it failed by its own account: `what`, `where`, `hint`, `kind`, `traceback`."""
-    notes: tuple[str, ...] = ()
-    """What it said while it ran, oldest first."""
-    pods: tuple[Manifest, ...] = ()
-    """Its pods, as they were seen last."""
-    events: tuple[Manifest, ...] = ()
-    """Kubernetes' events about them."""
-    executors: Mapping[str, Any] = field(default_factory=dict)
-    """Of a Spark step: `executors` (pods, each with the `tail` of its log) and their `ends`."""
-    ray: tuple[Mapping[str, Any], ...] = ()
-    """Of a Ray step: each pod's `name`, `labels`, `death` and `status`."""
-    ray_job: Mapping[str, Any] = field(default_factory=dict)
-    """The status of its RayJob."""
-    log: tuple[str, ...] = ()
-    """The last lines of its log."""
-    places: Mapping[str, str] = field(default_factory=dict)
-    """Where the evidence lies: `log`, `pods`, `executors`, `executor_logs`, `ray`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is known of a run."""
-
-    run: str
-    """Its id."""
-    state: State
-    """Where it stands."""
-    killed: bool = False
-    """Whether its client went without a word."""
-    site: str = ""
-    """Its site; empty for this machine."""
-    active: bool = False
-    """Whether anything of it is seen at work on the site."""
-    error: Mapping[str, Any] | None = None
-    """The run's own error."""
-    steps: tuple[StepFacts, ...] = ()
-    """Steps that failed, or are under way."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Explanation:
-    """Why."""
-
-    verdict: str
-    """`failed`, `gate`, `waiting`, `running`, `cancelled`, `killed` or `fine`."""
-    text: str
-    """The answer in a sentence."""
-    causes: tuple[Cause, ...] = ()
-    """The likeliest first."""
 
 
 def explain(facts: Facts) -> Explanation:
@@ -220,11 +45,6 @@ def explain(facts: Facts) -> Explanation:
     if causes:
         return Explanation(verdict="waiting", text=_sentence(causes[0]), causes=causes)
     return Explanation(verdict="running", text="It is at work, and nothing holds it up.")
-
-
-def kind_of(text: str, default: Kind = UNKNOWN) -> Kind:
-    """What a text tells of, by its words."""
-    return next((one for one in KINDS if re.search(one.words, text, re.MULTILINE)), default)
 
 
 def _sentence(cause: Cause) -> str:
@@ -308,12 +128,12 @@ def _own_account(step: StepFacts) -> Iterator[Cause]:
 def _kind_of_error(error: Mapping[str, Any]) -> Kind:
     what, name = str(error.get("what", "")), str(error.get("kind", ""))
     if int(error.get("exit_code") or 1) == 3:
-        return _BY_NAME["gate"]
+        return BY_NAME["gate"]
     if error.get("traceback") and not name.startswith(_ENGINES_ERRORS):
         # A user's text may say anything; these two are told by the exception's own class.
         told = kind_of(what)
-        return told if told.name in ("memory", "disk") else _BY_NAME["exception"]
-    return kind_of(what, _BY_NAME["exception"] if error.get("traceback") else UNKNOWN)
+        return told if told.name in ("memory", "disk") else BY_NAME["exception"]
+    return kind_of(what, BY_NAME["exception"] if error.get("traceback") else UNKNOWN)
 
 
 def _error_proofs(step: StepFacts, error: Mapping[str, Any]) -> Iterator[Proof]:
@@ -333,7 +153,7 @@ def _pods(step: StepFacts) -> Iterator[Cause]:
         seen = seeing.pod_seen(pod, mine)
         if not seen.reason or not _counts(step, seen):
             continue
-        kind = _BY_NAME.get(seen.cause) or kind_of(seen.reason)
+        kind = BY_NAME.get(seen.cause) or kind_of(seen.reason)
         yield Cause(
             kind=kind.name, step=step.name, text=f"{_who(seen)} {seen.reason}",
             remedy=seen.remedy or kind.remedy, rank=kind.rank,
@@ -401,7 +221,7 @@ def _refusals(step: StepFacts) -> Iterator[Cause]:
         if one.get("reason") != "FailedCreate":
             continue
         cause, told, remedy = refusal(text)
-        kind = _BY_NAME[cause]
+        kind = BY_NAME[cause]
         yield Cause(
             kind=kind.name, step=step.name, text=f"its pod {told}", remedy=remedy,
             rank=kind.rank, proofs=(proof,),
@@ -411,8 +231,8 @@ def _refusals(step: StepFacts) -> Iterator[Cause]:
 def _executors(step: StepFacts) -> Iterator[Cause]:
     """How Spark's executors were lost, by the step's own account of them."""
     for end in step.executors.get("ends") or ():
-        kind = kind_of(str(end), _BY_NAME["spark"])
-        kind = _BY_NAME["spark"] if kind.name in _EMPTY_WORDS else kind
+        kind = kind_of(str(end), BY_NAME["spark"])
+        kind = BY_NAME["spark"] if kind.name in _EMPTY_WORDS else kind
         where = step.places.get("executors", "")
         yield Cause(
             kind=kind.name, step=step.name, text=str(end), remedy=kind.remedy,
@@ -426,8 +246,8 @@ def _ray(step: StepFacts) -> Iterator[Cause]:
     for pod in step.ray:
         if not (death := str(pod.get("death") or "")):
             continue
-        kind = kind_of(death, _BY_NAME["ray"])
-        kind = _BY_NAME["ray"] if kind.name in _EMPTY_WORDS else kind
+        kind = kind_of(death, BY_NAME["ray"])
+        kind = BY_NAME["ray"] if kind.name in _EMPTY_WORDS else kind
         who = "Ray's head" if _is_head(pod) else f"the Ray worker {pod.get('name', '')}"
         where = step.places.get("ray", "")
         yield Cause(
@@ -439,7 +259,7 @@ def _ray(step: StepFacts) -> Iterator[Cause]:
         where = f"{step.places.get('ray', '')}".rstrip()
         yield Cause(
             kind="ray", step=step.name, text=f"The RayJob failed: {said}", remedy="",
-            rank=_BY_NAME["ray"].rank + 2, proofs=(Proof(text=said, where=where),),
+            rank=BY_NAME["ray"].rank + 2, proofs=(Proof(text=said, where=where),),
         )  # fmt: skip
 
 

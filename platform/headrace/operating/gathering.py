@@ -18,7 +18,7 @@ from headrace.data.store import Store
 from headrace.executing import reports
 from headrace.executing.pod import LOG_FILE
 from headrace.operating import seeing
-from headrace.operating.causes import Facts, StepFacts
+from headrace.operating.facts import Facts, StepFacts
 from headrace.operating.seeing import Seen
 from headrace.running.evidence import FILE
 from headrace.sites.journal import Event

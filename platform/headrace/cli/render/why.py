@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from headrace.cli.render.failure import BUNDLE, shortened
-from headrace.operating.causes import Cause, Explanation, Proof
+from headrace.operating.facts import Cause, Explanation, Proof
 
 _TITLES = {
     "failed": ("✘", "bold red"), "gate": ("✘", "bold red"), "waiting": ("●", "yellow"),

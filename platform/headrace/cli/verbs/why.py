@@ -12,7 +12,7 @@ from headrace.sites.home import Home
 
 if TYPE_CHECKING:
     from headrace.cli.cluster.finding import Found
-    from headrace.operating.causes import Explanation
+    from headrace.operating.facts import Explanation
 
 
 @click.command(

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from headrace.core.states import State
-from headrace.operating.causes import Facts, Proof, StepFacts, explain, kind_of
+from headrace.operating.cause_kinds import kind_of
+from headrace.operating.causes import explain
+from headrace.operating.facts import Facts, Proof, StepFacts
 
 REAL = Path(__file__).parent / "golden" / "why"
 
