@@ -43,6 +43,15 @@ class Client:
         """A run to its end."""
         return finish(self.start(pipeline, *options, on=on), seconds)
 
+    def say(self, *words: str, on: bool = True) -> str:
+        """What another command writes."""
+        there = ["--on", self.site.context, "-n", self.site.namespace] if on else []
+        done = subprocess.run(
+            [sys.executable, "-c", MAIN, *words, *there, "--home", str(self.home)],
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        return done.stdout + done.stderr
+
     def latest(self) -> RunRecord:
         """The newest run."""
         return list_runs(Home(root=self.home))[-1]

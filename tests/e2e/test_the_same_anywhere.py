@@ -62,6 +62,7 @@ def table_at(site: SiteUnderTest, uri: str, folder) -> pa.Table:
 def test_flights(site, laptop, cluster, tmp_path):
     """Parameters equal, tables equal row for row, metrics within what rounding allows."""
     here = laptop.run(FLIGHTS, *SAMPLE, on=False, seconds=900)
+    laptop.say("stop", "--all", on=False)
     there = cluster.run(FLIGHTS, *SAMPLE, seconds=1500)
     assert here.code == 0, here.said
     assert there.code == 0, there.said
@@ -77,6 +78,8 @@ def test_flights(site, laptop, cluster, tmp_path):
     ours, theirs = measured(here), measured(there)
     assert len(ours) > 20
     assert theirs == pytest.approx(ours, abs=METRIC_TOLERANCE)
+    assert "flight-delays" in cluster.say("stop", "--all")
+    assert not site.left_over()
 
 
 def test_stages_and_what_is_left(site, cluster, tmp_path):
