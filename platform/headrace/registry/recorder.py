@@ -166,7 +166,10 @@ class _Recording:
                 return
             except EnvironmentProblem as problem:
                 self._take()
-                patience = _PATIENCE_AT_THE_END_SECONDS if self._over else _PATIENCE_SECONDS
+                # The way to a cluster's MLflow goes with the runner.
+                alone = self._started is not None and not _runner_alive(self._started)
+                ending = self._over or alone
+                patience = _PATIENCE_AT_THE_END_SECONDS if ending else _PATIENCE_SECONDS
                 if time.monotonic() - since > patience:
                     self._note(str(problem))
                     raise _GaveUp from problem

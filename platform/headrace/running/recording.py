@@ -15,6 +15,13 @@ from headrace.cluster.forwarding import reach
 from headrace.core.errors import HeadraceError
 from headrace.sites.cluster import Site
 
+_VARIABLES = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # The recorder itself asks again, and knows when to stop; MLflow's client would go on for
+    # minutes after the way to the cluster has gone.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+}
+
 
 async def begin(folder: Path, cluster: Cluster, site: Site, until: ExitStack) -> Any:
     """Start the recorder.
@@ -45,6 +52,6 @@ async def _run(folder: Path, cluster: Cluster, site: Site, until: ExitStack) -> 
             sys.executable, "-P", "-m", "headrace.registry.recorder", str(folder),
             "--tracking-uri", uri,
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+            env={**os.environ, **_VARIABLES},
         )  # fmt: skip
         return await process.wait()
