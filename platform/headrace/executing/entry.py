@@ -10,12 +10,21 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace.core.errors import StepFailed, did_you_mean
 from headrace.executing import code as bundle
-from headrace.executing import engines, failures, reports, sdk, surroundings  # noqa: F401  (KFP whole, for user modules)
+from headrace.executing import (
+    context,
+    engines,
+    failures,
+    metadata,
+    reports,
+    sdk,  # noqa: F401  (KFP whole, for user modules)
+    surroundings,
+)
 from headrace.executing.annotations import resolved_signature
 
 FUNCTION_ATTRIBUTE = "__headrace_function__"
@@ -45,6 +54,8 @@ def load(target: str, *, engine: Mapping[str, Any], code: str) -> Callable[..., 
 
     @functools.wraps(function)
     def run(**arguments: Any) -> Any:
+        if context.KFP_POD in os.environ:
+            metadata.restore(arguments)
         try:
             return engines.run(function, arguments, engine)
         except Exception as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from headrace.compiling import placing
 from headrace.compiling.pipeline import Compiled
-from headrace.core.errors import EnvironmentProblem
+from headrace.core.errors import EnvironmentProblem, UsageError
 from headrace.data.store import Store
 from headrace.executing import code
 from headrace.running import naming, plan
@@ -78,6 +78,12 @@ def run_on(
         versions.require(there.site, compiled_kinds(planned), where=there.cluster.where)
         _require_images(there.site, planned)
         by_kfp = bool(there.site.kfp.url) and not direct
+        if by_kfp and from_step is not None:
+            raise UsageError(
+                "Kubeflow Pipelines cannot be told to run from a step on.",
+                where=there.cluster.where,
+                hint="drive the run from here with --direct, or run all of it with --no-cache",
+            )
         known = {"context": context, "namespace": there.cluster.namespace}
         known |= {"driver": "kfp" if by_kfp else "client"} | ({"name": name} if name else {})
         fresh = not use_cache or from_step is not None or not resume
