@@ -11,9 +11,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
-from headrace.authoring.components import read_program
 from headrace.cluster import errors, labels
 from headrace.cluster.client import Cluster, Manifest
 from headrace.cluster.watch import PodWatch
@@ -24,23 +24,17 @@ from headrace.data.store import Store
 from headrace.executing import code
 from headrace.executing.pod import JOB_FILE, RESULT_FILE
 from headrace.executing.surroundings import step_folder
-from headrace.running import finished, importer, jobs, manifests, overrides, recording
+from headrace.running import finished, importer, jobs, manifests, recording
 from headrace.running.artifacts import Artifact, Outputs
 from headrace.running.evidence import describe_end, keep_evidence
 from headrace.running.following import Following
-from headrace.running.leaf import Leaf
 from headrace.running.manifests import PodSpec
 from headrace.running.place import Attempt, Broken
-from headrace.running.placeholders import command_line
-from headrace.running.resources import resources_of
 from headrace.running.reuse import Earlier
 from headrace.running.session import Session
+from headrace.running.specs import Specs
 from headrace.sites import journal
 from headrace.sites.cluster import Site
-
-_KINDS = {"spark": "spark", "ray": "ray"}
-_PLAIN_IMAGE = "python:3."
-"""How the image begins that KFP's compiler writes where a component names none."""
 
 
 class DirectPlace:
@@ -58,7 +52,7 @@ class DirectPlace:
         self, session: Session, cluster: Cluster, site: Site, store: Store, *, resumed: bool
     ) -> None:
         self.session = session
-        self.cluster = cluster
+        self.cluster = replace(cluster, on_wait=self._waits)
         self.site = site
         self.store = store
         self._resumed = resumed
@@ -67,13 +61,16 @@ class DirectPlace:
         self._selector = labels.selector(
             {**labels.MANAGED, labels.RUN: labels.value(session.run_id)}
         )
-        self.watch = PodWatch(cluster, self._selector, self._changed)
+        self._silence = ""
+        self.watch = PodWatch(self.cluster, self._selector, self._changed)
         self._open = ExitStack()
         self._told = False
         shared = session.compiled.workspace
         self._claim = shared and manifests.workspace_claim(
             session.run_id, session.compiled.name, shared
         )
+        claim = self._claim["metadata"]["name"] if self._claim else ""
+        self._specs = Specs(session=session, site=site, store=store, workspace=claim)
 
     @property
     def root(self) -> str:
@@ -143,12 +140,13 @@ class DirectPlace:
         run, step = self.session.run_id, attempt.leaf.path
         folder = step_folder(self.store, run, step, attempt.number)
         result = await asyncio.to_thread(self._ended_before, folder) if self._resumed else None
-        spec = self._spec(attempt, folder)
+        spec = self._specs.of(attempt, folder)
         if not self._told:
             self._told = True
             await asyncio.to_thread(self._keep_journal)
         if result is None:
-            self._say_whose_image(attempt)
+            if note := self._specs.image_note(attempt):
+                attempt.note(note)
             await asyncio.to_thread(self._begin, spec, attempt)
             result = await self._follow(spec, attempt)
         if result["state"] != State.SUCCEEDED:
@@ -171,69 +169,12 @@ class DirectPlace:
             content = (self.session.folder / journal.FILE).read_bytes()
             self.store.write(self.store.uri("runs", self.session.run_id, journal.FILE), content)
 
-    def _spec(self, attempt: Attempt, folder: str) -> PodSpec:
-        leaf, session = attempt.leaf, self.session
-        container = session.executor(leaf.label)["container"]
-        program = read_program(container)
-        kind = _KINDS.get(attempt.engine, "python")
-        variables = {one["name"]: one.get("value", "") for one in container.get("env", [])}
-        variables.pop("HEADRACE_CODE", None)
-        named = container["image"]
-        own = program is not None and not named.startswith("headrace/")
-        ours = self.site.images.get(named.removeprefix("headrace/")) or self.site.images[kind]
-        settings = overrides.read(session.kubernetes(leaf.label), leaf.around.parameters)
-        return PodSpec(
-            run=session.run_id,
-            step=leaf.path,
-            pipeline=session.compiled.name,
-            code=session.compiled.code_digest,
-            attempt=attempt.number,
-            kind=kind,
-            image=named if own else ours,
-            folder=folder,
-            checkpoints=self._checkpoints(leaf),
-            command=self._command(attempt, container) if attempt.engine == "container" else (),
-            command_image=named,
-            environment=variables,
-            resources=resources_of(container, self.site.resources(kind)),
-            overrides=settings,
-            workspace=self._claim["metadata"]["name"] if self._claim else "",
-            trusted=kind != "python"
-            or (program is not None and program.target.startswith("headrace.")),
-        )
-
-    def _say_whose_image(self, attempt: Attempt) -> None:
-        """A function whose source KFP carries needs KFP, and nothing is installed at run time."""
-        container = self.session.executor(attempt.leaf.label)["container"]
-        plain = jobs.is_lightweight(container) and read_program(container) is None
-        if plain and not container["image"].startswith(_PLAIN_IMAGE):
-            attempt.note(
-                f"runs in the site's python image; the image {container['image']} is not used"
-            )
-
-    def _command(self, attempt: Attempt, container: Mapping[str, Any]) -> tuple[str, ...]:
-        words = [*container.get("command", []), *container.get("args", [])]
-        leaf = attempt.leaf
-        run = self.session.placeholders(leaf.path.rpartition("/")[0], leaf.task_name)
-        given = jobs.pod_job(self.session, attempt, self._root_of(attempt))["executor_input"]
-        return tuple(command_line(words, run, given))
-
-    def _root_of(self, attempt: Attempt) -> str:
-        """The URI below which an attempt's outputs go: no other attempt has written there."""
-        suffix = "" if attempt.number == 1 else f".attempt-{attempt.number}"
-        return f"{self.root}/{attempt.leaf.path}{suffix}"
-
-    def _checkpoints(self, leaf: Leaf) -> str:
-        if self.session.use_cache and leaf.cached:
-            return self.store.uri("checkpoints", jobs.fingerprint_of(self.session, leaf))
-        return self.store.uri("runs", self.session.run_id, "checkpoints", leaf.path)
-
     def _begin(self, spec: PodSpec, attempt: Attempt) -> None:
         """Make the attempt's Job, unless it is there."""
         if self._resumed and self.cluster.get("jobs", spec.name):
             attempt.note("picked up: its pod has gone on meanwhile")
             return
-        job = jobs.pod_job(self.session, attempt, self._root_of(attempt))
+        job = jobs.pod_job(self.session, attempt, self._specs.root_of(attempt))
         self.store.write(f"{spec.folder}/{JOB_FILE}", json.dumps(job).encode())
         self.cluster.create(manifests.step_job(spec, self.site))
 
@@ -259,6 +200,7 @@ class DirectPlace:
                     self.session.folder,
                 )  # fmt: skip
         finally:
+            self._followed.pop(spec.name, None)
             # Whatever has become of the step, or if the run is cancelled: nothing stays.
             await asyncio.shield(asyncio.to_thread(self._remove, spec.name))
         return result
@@ -268,6 +210,13 @@ class DirectPlace:
         job = str(pod["metadata"].get("labels", {}).get("batch.kubernetes.io/job-name", ""))
         if following := self._followed.get(job):
             following.changed(pod, deleted=deleted)
+
+    def _waits(self, text: str) -> None:
+        """The cluster does not answer, or does again: several threads may find that out."""
+        if text != self._silence:
+            self._silence = text
+            for following in tuple(self._followed.values()):
+                following.note(text)
 
     def _remove(self, job: str) -> None:
         with suppress(errors.ClusterProblem):  # the sweep at the run's end tries again
@@ -295,7 +244,9 @@ class DirectPlace:
             log=str(self.session.folder / attempt.log),
         )  # fmt: skip
         artifacts = {}
-        for name, planned in jobs.planned_artifacts(component, self._root_of(attempt)).items():
+        for name, planned in jobs.planned_artifacts(
+            component, self._specs.root_of(attempt)
+        ).items():
             artifacts[name] = [Artifact(**{**vars(planned), **result["artifacts"].get(name, {})})]
         return Outputs(parameters=parameters, artifacts=artifacts)
 

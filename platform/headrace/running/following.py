@@ -76,6 +76,10 @@ class Following:
         self.deleted = deleted
         self._loop.call_soon_threadsafe(self._news.set)
 
+    def note(self, text: str) -> None:
+        """Say something short about the attempt; any thread may call this."""
+        self._loop.call_soon_threadsafe(self._attempt.note, text)
+
     async def to_its_end(self) -> dict[str, Any] | None:
         """The attempt's result; None if the pod went without leaving one, or did not start."""
         looked = time.monotonic()
@@ -163,4 +167,4 @@ class Following:
             self._said.add(self.problem.text)
             waited = time.monotonic() - self._began
             text = f"waiting for {waited:.0f} s: {self.problem.text}"
-            self._loop.call_soon_threadsafe(self._attempt.note, text)
+            self.note(text)

@@ -20,6 +20,7 @@ from headrace.running.parameters import check_arguments
 from headrace.running.results import RunResult
 from headrace.running.resuming import unfinished
 from headrace.running.run import Options, drive
+from headrace.running.specs import kind_of
 from headrace.running.target import Target, target
 from headrace.sites import versions
 from headrace.sites.cluster import Site
@@ -141,8 +142,7 @@ def _placed(compiled: Compiled, there: Target) -> str:
 
 def compiled_kinds(planned: list[Event]) -> set[str]:
     """The kinds of images that a pipeline's steps need."""
-    kinds = {"spark": "spark", "ray": "ray"}
-    return {kinds.get(one["engine"], "python") for one in planned if one["engine"] != "importer"}
+    return {kind_of(one["engine"]) for one in planned if one["engine"] != "importer"}
 
 
 def _code(compiled: Compiled, home: Home, store: Store) -> Path | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headrace.cluster.client import Cluster
 from headrace.cluster.contexts import connect
@@ -29,16 +28,13 @@ class Target:
     """Its store, as it is reached from here."""
 
 
-def target(
-    context: str, namespace: str, ways: ExitStack, *, on_wait: Callable[[str], None] | None = None
-) -> Target:
+def target(context: str, namespace: str, ways: ExitStack) -> Target:
     """The site of a context and namespace, with a way to its store.
 
     Args:
         context: The kubeconfig's context.
         namespace: The namespace; the context's own unless given.
         ways: Holds tunnels open.
-        on_wait: Told when the cluster stops answering, and when it answers again.
 
     Raises:
         UsageError: There is no such context.
@@ -55,8 +51,4 @@ def target(
         endpoint = ways.enter_context(way)
     settings = type(site.store)(**{**vars(site.store), "client_endpoint": endpoint})
     store = store_of(settings, outside=True, credentials=credentials)
-    patient = Cluster(
-        context=probing.context, namespace=probing.namespace, api=probing.api,
-        patience=PATIENCE, on_wait=on_wait,
-    )  # fmt: skip
-    return Target(cluster=patient, site=site, store=store)
+    return Target(cluster=replace(probing, patience=PATIENCE), site=site, store=store)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,7 +70,12 @@ class Submission:
                 if self.options.on_event:
                     self.options.on_event(whole)
 
+            def waits(text: str) -> None:
+                for step in _at_work(events):
+                    emit({"type": "step_note", "step": step, "text": text})
+
             emit(self._beginning(run_id))
+            server = replace(server, on_wait=waits)
             end = asyncio.run(self._follow(run_id, server, emit, known, until))
         return RunResult(
             run_id=run_id, state=State(end["state"]), seconds=end["seconds"],
@@ -133,3 +138,12 @@ class Submission:
         if recorder is not None:
             await asyncio.wait([recorder], timeout=_RECORDER_WAIT)
         return end
+
+
+def _at_work(events: list[Event]) -> list[str]:
+    """The steps that have begun and not ended."""
+    steps: dict[str, bool] = {}
+    for one in events:
+        if one["type"] in ("step_started", "step_finished"):
+            steps[one["step"]] = one["type"] == "step_started"
+    return [step for step, at_work in steps.items() if at_work]
