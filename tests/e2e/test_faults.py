@@ -47,8 +47,9 @@ def test_a_fault(site: SiteUnderTest, tmp_path, table, victim: Victim, moment: i
     chance = random.Random(f"{SEED} {victim.name} {moment}")
     delay = chance.uniform(0.0, 12.0)
     client = Client(site=site, home=tmp_path / "home")
-    # A note of its own, so that no other case's results stand in.
-    words = (*SLOW, "-p", f"note=n{SEED}-{victim.step}-{moment}", "-p", f"rows={1000 + moment}")
+    # A table of its own, so that no other case's results stand in.
+    rows = 1000 + len(VICTIMS) * moment + VICTIMS.index(victim)
+    words = (*SLOW, "-p", f"note=n{SEED}", "-p", f"rows={rows}")
     process = client.start("stages.py", "--no-cache", *words)
     run = until(lambda: _begun(client, victim.step), _PATIENCE, f"{victim.step} began")
     time.sleep(delay)
@@ -66,6 +67,9 @@ def test_a_fault(site: SiteUnderTest, tmp_path, table, victim: Victim, moment: i
     elif outcome == "failed":
         assert reason, result.said
     assert rerun.code == 0, rerun.said
+    if outcome == "failed":
+        complete = [step for step, state in result.states.items() if state == "succeeded"]
+        assert {rerun.states[step] for step in complete} == {"reused"}
     assert rerun.said["outputs"]["Output"].endswith(": 3.00 x + 1.00")
     until(lambda: not site.left_over(), _GONE_SECONDS, f"nothing is left: {site.left_over()}")
 

@@ -68,6 +68,7 @@ def shaky(text: str) -> str:
 def score(
     table: Input[Dataset], factor: int, metrics: Output[Metrics], page: Output[Markdown]
 ) -> float:
+    assert (table.metadata["names"], table.metadata["shape"]) == (["a"], {"wide": 1})
     lines = open(table.path).read().splitlines()
     assert lines == ["ROW"] * table.metadata["rows"], lines
     metrics.log_metric("score", len(lines) * factor)

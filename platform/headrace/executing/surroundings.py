@@ -6,6 +6,7 @@ import base64
 import functools
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +25,14 @@ POD = "HEADRACE_POD"
 """The pod's own name."""
 POD_UID = "HEADRACE_POD_UID"
 """The pod's own unique id."""
-POD_IP = "HEADRACE_POD_IP"
-"""The pod's own address."""
 ATTEMPT = "HEADRACE_ATTEMPT"
 """Which attempt at the step this is, from 1."""
 CODE = "HEADRACE_CODE"
 """The digest of the code bundle."""
 _KFP_RUN = "pipeline/runid"
 _KFP_NODE = "workflows.argoproj.io/node-name"
+_ADDRESS_SECONDS = 60.0
+"""For how long a pod's address is waited for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +65,25 @@ class Surroundings:
 
     @property
     def pod(self) -> Manifest:
-        """This pod, as the cluster has it now.
+        """This pod, as the cluster has it now, its address included.
+
+        A node that had lost the API server tells of a pod's address long after the pod has it.
 
         Raises:
             EnvironmentProblem: It is not there.
         """
-        return _pod(self.cluster, self.pod_name)
+        until = time.monotonic() + _ADDRESS_SECONDS
+        while True:
+            found = _pod(self.cluster, self.pod_name)
+            if "podIP" in found["status"]:
+                return found
+            if time.monotonic() > until:
+                raise EnvironmentProblem(
+                    f"The cluster does not know the address of this pod, {self.pod_name}.",
+                    where=self.cluster.where,
+                    hint="has its node lost the API server? `kubectl get nodes` tells",
+                )
+            time.sleep(0.5)
 
     @property
     def owner(self) -> dict[str, Any]:

@@ -227,7 +227,6 @@ def _from_pod() -> list[dict[str, Any]]:
     fields = {
         surroundings.POD: "metadata.name",
         surroundings.POD_UID: "metadata.uid",
-        surroundings.POD_IP: "status.podIP",
     }
     return [
         {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
