@@ -114,6 +114,7 @@ def ours(here: Ground, name: str) -> dict[str, Any]:
         "program": container.command[-1],
         "function": "routes",
         "tracking": False,
+        "packages": [],
     }
     here.store.write(f"{folder}/job.json", json.dumps(job).encode())
     spec = manifests.PodSpec(
