@@ -4,7 +4,7 @@ import pytest
 
 from headrace.engines.spark import explain
 from headrace.engines.spark_executors import End
-from headrace.engines.spark_failures import explained
+from headrace.engines.spark_failures import explained, is_without_cluster
 
 MORE_MEMORY = "give each executor more with hr.spark(memory=…), or make partitions smaller"
 LOST = """An error occurred while calling o182.collectToPython.
@@ -111,3 +111,25 @@ def test_the_exception_of_a_function_on_an_executor_is_told_with_its_line():
         "ZeroDivisionError: integer division or modulo by zero "
         "(/work/code/flights/steps.py:17 in bad, in a Python worker)"
     )
+
+
+NO_SCHEDULER = (
+    "An error occurred while calling None.org.apache.spark.api.java.JavaSparkContext.\n"
+    ": org.apache.spark.SparkException: External scheduler cannot be instantiated\n"
+    "\tat org.apache.spark.SparkContext$.createTaskScheduler(SparkContext.scala:3500)\n"
+    "Caused by: io.fabric8.kubernetes.client.KubernetesClientException: "
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "silent"),
+    [
+        (f"{NO_SCHEDULER}Operation: [get]  for kind: [Pod]  failed.\nCaused by: "
+         "java.net.ConnectException: Connection refused", True),
+        (f"{NO_SCHEDULER}Failure executing: GET at: https://kubernetes.default.svc/api/v1/namespaces"
+         "/a/pods/b. Message: Forbidden! User system:serviceaccount:a:b", False),
+        ("java.net.ConnectException: Connection refused", False),
+    ],
+)  # fmt: skip
+def test_whether_the_api_server_was_silent_when_spark_started(text, silent):
+    assert is_without_cluster(RuntimeError(text)) is silent

@@ -63,6 +63,16 @@ def explained(
     return next((one for one in found if one is not None), None)
 
 
+def is_without_cluster(error: BaseException) -> bool:
+    """Whether Spark could not start for want of an answer from the API server.
+
+    A refusal is an answer: it says `Forbidden`, or what was not found.
+    """
+    text = str(error)
+    refused = "Forbidden" in text or "NotFound" in text or "code=40" in text
+    return "External scheduler cannot be instantiated" in text and not refused
+
+
 def _driver_ended(code: int) -> Explained:
     if code == -signal.SIGKILL:
         return Explained(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+_STARTS = 5
+"""How often a session is started at most while the API server comes and goes."""
 _DYING = 5.0
 """Seconds that a JVM which is being killed may need to be gone."""
 
@@ -78,7 +80,7 @@ def cluster_session(
     failed = True
     try:
         watch.start()
-        session = spark.start(settings)
+        session = _start(settings, place)
         watch.serve(session)
         yield session
         failed = False
@@ -99,6 +101,19 @@ def cluster_session(
             with suppress(Exception):  # what failed is told already
                 session.stop()
         watch.remove()
+
+
+def _start(settings: Mapping[str, str], place: Place) -> SparkSession:
+    """A session. Spark gives up at once if the API server is silent while it starts: ask again."""
+    for _ in range(_STARTS - 1):
+        try:
+            return spark.start(settings)
+        except Exception as error:
+            if not spark_failures.is_without_cluster(error):
+                raise
+        place.note("the cluster did not answer while Spark started; it is started again")
+        place.cluster.ask("/version")  # waits until it answers, for as long as patience lasts
+    return spark.start(settings)
 
 
 def _settings(
