@@ -220,10 +220,12 @@ def project(tmp_path):
 def start(project, cluster=None, **parameters):
     """A run as a process; without a cluster on this machine."""
     command = [str(Path(sys.executable).with_name("headrace")), "run", str(project), "--json"]
-    where = ["--on", cluster.context, "-n", cluster.namespace, "--direct", "--new"]
+    where = []
+    if cluster:
+        where = ["--on", cluster.context, "-n", cluster.namespace, "--direct", "--new"]
     given = [part for name, one in parameters.items() for part in ("-p", f"{name}={one}")]
     return subprocess.Popen(
-        [*command, *(where if cluster else []), *given],
+        [*command, *where, *given],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -306,9 +308,9 @@ def test_a_head_that_is_lost_and_the_run_after_it(cluster, project):
     run = start(project, cluster, epochs=7, pause=4)
     head, _, _ = training(cluster)
     cluster.delete("pods", head, grace=0)
-    code, _, said = ended(run)
+    code, result, _ = ended(run)
     assert code == 1
-    assert "Ray's head was deleted; its workers ended with it." in said
+    assert result["error"]["what"] == "Ray's head was deleted; its workers ended with it."
     nothing_is_left(cluster)
     code, result, said = ended(start(project, cluster, epochs=7, pause=4))
     assert code == 0, said
@@ -327,10 +329,10 @@ def test_nothing_outlives_the_steps_pod(cluster, project):
 
 
 def test_an_error_of_the_users(cluster, project):
-    _, _, here = ended(start(project, raise_at=2))
-    code, _, there = ended(start(project, cluster, raise_at=2))
+    _, here, _ = ended(start(project, raise_at=2))
+    code, there, _ = ended(start(project, cluster, raise_at=2))
     assert code == 1
-    for said in (here, there):
-        assert "ValueError: rank 1 had enough" in said
-        assert 'raise ValueError("rank 1 had enough")' in said
+    for result in (here, there):
+        assert result["error"]["what"] == "ValueError: rank 1 had enough"
+        assert 'raise ValueError("rank 1 had enough")' in result["error"]["traceback"]
     nothing_is_left(cluster)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -35,6 +37,7 @@ from ray.train.v2._internal.util import ObjectRefWrapper
 from ray.train.v2.api.config import LoggingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.train.v2.api.exceptions import WorkerGroupError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from headrace.engines.ray_reports import numbers
 from headrace.engines.ray_torch import TorchOnWorkers
@@ -51,6 +54,7 @@ _POLL = 0.2
 """Seconds between two looks at the workers. A report holds its worker up until it is seen."""
 _PING = 30.0
 """Seconds that a worker may take to show that it lives."""
+_KERNEL = "the kernel killed it because the memory of its pod ran out"
 _PATIENCE = 600.0
 """Seconds between two lines of Ray Train's about workers that are not there yet."""
 
@@ -185,6 +189,10 @@ class _Told(WorkerGroupCallback, ReportCallback):  # type: ignore[misc]
     """The workers there are."""
     hosts: dict[int, str] = field(default_factory=dict)
     """The pod of each rank."""
+    nodes: dict[int, str] = field(default_factory=dict)
+    """Ray's node of each rank."""
+    kills: dict[str, int] = field(default_factory=dict)
+    """How often the kernel was seen to have killed in each node's pod."""
     raised: LoopRaised | None = None
     """What ended the training, if a loop raised."""
     lost: Mapping[str, Any] | None = None
@@ -195,9 +203,8 @@ class _Told(WorkerGroupCallback, ReportCallback):  # type: ignore[misc]
 
     def after_worker_group_start(self, worker_group: Any) -> None:
         self.group = worker_group
-        self.hosts = {
-            rank: one.metadata.hostname for rank, one in enumerate(worker_group.get_workers())
-        }
+        self.hosts = {rank: one.metadata.hostname for rank, one in self._workers()}
+        self.nodes = {rank: one.metadata.node_id for rank, one in self._workers()}
         self.events.tell("started", hosts=list(self.hosts.values()))
 
     def after_report(self, training_report: Any, metrics: list[dict[str, Any]]) -> None:
@@ -217,6 +224,13 @@ class _Told(WorkerGroupCallback, ReportCallback):  # type: ignore[misc]
             except ray.exceptions.RayActorError as error:
                 dead[pings[ping]] = error
         return dead
+
+    def ran_out_of_memory(self, rank: int) -> bool:
+        """Whether the kernel has killed something in a worker's pod since that was last asked."""
+        node = self.nodes.get(rank, "")
+        before, now = self.kills.get(node, 0), kills_on(node)
+        self.kills[node] = max(before, now)
+        return now > before
 
     def _workers(self) -> list[tuple[int, Any]]:
         return list(enumerate(self.group.get_workers()))
@@ -248,7 +262,7 @@ class _Failures(DefaultFailurePolicy):  # type: ignore[misc]
         facts = {
             "rank": rank,
             "host": told.hosts.get(rank, ""),
-            "said": said(error),
+            "said": _KERNEL if told.ran_out_of_memory(rank) else said(error),
             "failures": told.failures,
         }
         if told.failures > most:
@@ -256,6 +270,25 @@ class _Failures(DefaultFailurePolicy):  # type: ignore[misc]
             return FailureDecision.RAISE
         told.events.tell("lost", **facts, checkpoint=told.checkpointed)
         return FailureDecision.RETRY
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _kills() -> int:
+    """How often the kernel has killed in this pod for want of memory: control groups 2, or 1."""
+    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+        with suppress(OSError):
+            lines = dict(one.split(" ", 1) for one in Path(path).read_text().splitlines())
+            return int(lines.get("oom_kill", 0))
+    return 0
+
+
+def kills_on(node: str) -> int:
+    """The same for another node's pod; 0 if nobody there can say."""
+    try:
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        return int(ray.get(_kills.options(scheduling_strategy=there).remote(), timeout=_PING))
+    except (ray.exceptions.RayError, ValueError, TypeError):
+        return 0
 
 
 def said(error: Exception) -> str:
