@@ -272,7 +272,7 @@ class _Failures(DefaultFailurePolicy):  # type: ignore[misc]
         return FailureDecision.RETRY
 
 
-@ray.remote(num_cpus=0, max_retries=0)
+@ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
 def _kills() -> int:
     """How often the kernel has killed in this pod for want of memory: control groups 2, or 1."""
     for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
