@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from headrace.core.errors import EnvironmentProblem
+from headrace.data import refusals
 from headrace.sites.cluster import StoreSettings
 
 KEY_VARIABLE = "AWS_ACCESS_KEY_ID"
@@ -189,15 +190,11 @@ class Store:
         try:
             yield
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise _refused(str(error), where) from error
+            raise refusals.refused(str(error), where) from error
         except (FileNotFoundError, exceptions.BaseError) as error:
             if "NoSuchBucket" in str(error):
-                raise EnvironmentProblem(
-                    f"The store has no bucket {bucket!r}.",
-                    where=where,
-                    hint="make the bucket, or correct store.url of the site",
-                ) from error
-            raise _refused(str(error), where) from error
+                raise refusals.no_bucket(bucket, where) from error
+            raise refusals.refused(str(error), where) from error
 
 
 def store_of(
@@ -285,28 +282,6 @@ def _entry(found: Any) -> Entry:
 def _require_bucket(error: FileNotFoundError) -> None:
     if "NoSuchBucket" in str(error):
         raise error
-
-
-def _refused(said: str, where: list[str]) -> EnvironmentProblem:
-    code = said.partition("<Code>")[2].partition("</Code>")[0]
-    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch"):
-        return EnvironmentProblem(
-            f"The store does not accept the credentials ({code}).",
-            where=where,
-            hint="correct the Secret that store.secret of the site names",
-        )
-    if code or "403" in said or "PermissionDenied" in said:
-        return EnvironmentProblem(
-            f"The store refuses it ({code or 'HTTP 403'}).",
-            where=where,
-            hint="the account needs to list, read, write and delete below the site's store.url",
-        )
-    short = said.partition("Debug source")[0].strip().splitlines()[:1]
-    return EnvironmentProblem(
-        f"The store does not answer as it should: {''.join(short)[:300]}",
-        where=where,
-        hint="is it running, and is store.endpoint of the site right from here?",
-    )
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import importlib.util
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -301,23 +300,6 @@ class _Run:
             type="run_finished", state=outcome.state, seconds=time.monotonic() - self.began,
             error=outcome.error, outputs={**made["parameters"], **artifacts},
         )  # fmt: skip
-
-
-@contextmanager
-def on_signals(handler: Callable[[], None]) -> Iterator[None]:
-    """Call `handler` on the signals by which users and systems end programs."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    # Outside the main thread signals are the affair of whoever called us.
-    with suppress(RuntimeError, ValueError):
-        for number in numbers:
-            loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            with suppress(RuntimeError, ValueError):
-                loop.remove_signal_handler(number)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

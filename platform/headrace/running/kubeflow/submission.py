@@ -20,7 +20,8 @@ from headrace.executing import failures
 from headrace.running import environment, naming, recording
 from headrace.running.kubeflow import runs as kubeflow
 from headrace.running.results import RunResult
-from headrace.running.run import Options, on_signals
+from headrace.running.run import Options
+from headrace.running.signals import on_signals
 from headrace.running.target import Target
 from headrace.sites.home import Home
 from headrace.sites.journal import Event, Journal, process_start, read_events
