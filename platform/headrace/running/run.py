@@ -28,6 +28,7 @@ from headrace.running.place import Place
 from headrace.running.results import RunResult
 from headrace.running.scope import Outcome, Scope
 from headrace.running.session import Session, Slots
+from headrace.running.signals import on_signals
 from headrace.sites.home import Home
 from headrace.sites.journal import Event, Journal, process_start
 
