@@ -18,7 +18,7 @@ from headrace.operating.causes import Facts, StepFacts, explain
 from headrace.operating.seeing import PodSeen, Seen
 from headrace.sites.journal import process_start
 
-REAL = Path(__file__).parents[1] / "running" / "golden" / "why"
+REAL = Path(__file__).parents[1] / "operating" / "golden" / "why"
 SITE = {"context": "kind", "namespace": "ml", "driver": "client"}
 
 
