@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -89,6 +89,18 @@ class Store:
 
         Marks that stand for folders are left out.
         """
+        entries = self._entries(uri)
+        folders = _folders(entries)
+        return {path: one for path, one in entries.items() if _named(path) not in folders}
+
+    def folder_marks(self, uri: str) -> list[str]:
+        """The keys of empty objects that stand for folders, as writers such as Spark leave them."""
+        entries = self._entries(uri)
+        marks = sorted(_folders(entries).intersection(map(_named, entries)))
+        _, key = self._at(uri)
+        return [f"{key}/" if one == "." else f"{key}/{one}/" for one in marks]
+
+    def _entries(self, uri: str) -> dict[str, Entry]:
         import obstore
 
         bucket, key = self._at(uri)
@@ -98,10 +110,7 @@ class Store:
             if not found:
                 with suppress(FileNotFoundError):
                     found = [obstore.head(bucket, key)]
-        entries = {str(one["path"])[len(key) :].lstrip("/"): _entry(one) for one in found}
-        # Writers such as Spark leave empty objects that stand for folders.
-        folders = {str(one) for path in entries if path for one in PurePosixPath(path).parents}
-        return {path: one for path, one in entries.items() if _named(path) not in folders}
+        return {str(one["path"])[len(key) :].lstrip("/"): _entry(one) for one in found}
 
     def folders(self, uri: str) -> list[str]:
         """The names of what lies directly below `uri` and has something below itself."""
@@ -265,6 +274,10 @@ def _bucket(
         },
         **options,
     )
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    return {str(one) for path in paths if path for one in PurePosixPath(path).parents}
 
 
 def _named(path: str) -> str:

@@ -179,6 +179,26 @@ def empty(session: SparkSession, uris: Sequence[str]) -> None:
         path.getFileSystem(context._jsc.hadoopConfiguration()).delete(path, True)
 
 
+def unmark(session: SparkSession, store: Store, uris: Sequence[str]) -> None:
+    """Remove the empty objects that stand for folders below outputs.
+
+    Kubeflow Pipelines' launcher would download the mark of a folder as a file of its name, and
+    then not find room for what is in the folder.
+    """
+    context = session.sparkContext
+    jvm: Any = context._jvm
+    for uri in uris:
+        marks = store.folder_marks(uri)
+        if not marks:
+            continue
+        path = jvm.org.apache.hadoop.fs.Path(spark_paths.spark_uri(uri))
+        files = path.getFileSystem(context._jsc.hadoopConfiguration())
+        client = files.getS3AInternals().getAmazonS3Client("folder marks")
+        request = jvm.software.amazon.awssdk.services.s3.model.DeleteObjectRequest
+        for mark in marks:
+            client.deleteObject(request.builder().bucket(files.getBucket()).key(mark).build())
+
+
 def _is_lost(error: BaseException) -> bool:
     """Whether the error says that the JVM does not answer."""
     lost = type(error).__module__.startswith("py4j.") and "JavaError" not in type(error).__name__

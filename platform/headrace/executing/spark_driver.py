@@ -45,8 +45,11 @@ def run(
             ) as session,
             spark_paths.read_by_spark(given),
         ):
-            spark_kubernetes.empty(session, _outputs(arguments, annotations))
-            return function(**{session_parameter: session}, **given)
+            outputs = _outputs(arguments, annotations)
+            spark_kubernetes.empty(session, outputs)
+            value = function(**{session_parameter: session}, **given)
+            spark_kubernetes.unmark(session, around.store, outputs)
+            return value
     except spark_failures.Explained as explained:
         assert explained.__cause__ is not None
         description = failures.describe(explained.__cause__)
