@@ -123,6 +123,28 @@ def test_folder_marks_are_no_files(store, bucket, s3):
         s3.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=b"")
     store.write(store.uri("table", "part=1", "x"), b"1")
     assert list(store.listing(store.uri("table"))) == ["part=1/x"]
+    marks = store.folder_marks(store.uri("table"))
+    assert marks == [f"{prefix}/table/", f"{prefix}/table/part=1/"]
+
+
+def test_empty_folders_travel_too(store, tmp_path):
+    (tmp_path / "source" / "a" / "empty").mkdir(parents=True)
+    (tmp_path / "source" / "x").write_bytes(b"x")
+    store.upload(tmp_path / "source", store.uri("grown"))
+    assert store.download(store.uri("grown"), tmp_path / "target")
+    found = sorted(
+        str(one.relative_to(tmp_path / "target")) for one in tmp_path.rglob("target/**/*")
+    )
+    assert found == ["a", "a/empty", "x"]
+
+
+def test_what_is_out_of_reach_has_no_digest_unless_it_is_the_sites_own(store, bucket):
+    assert store.holds(f"s3://{bucket}/anything")
+    assert not store.holds("s3://another/anything")
+    assert store.known_digest("s3://headrace-no-such-bucket/x") is None
+    elsewhere = stores.Store(**{**vars(store), "url": "s3://headrace-no-such-bucket/site"})
+    with pytest.raises(EnvironmentProblem, match="no bucket 'headrace-no-such-bucket'"):
+        elsewhere.known_digest("s3://headrace-no-such-bucket/x")
 
 
 def test_where_things_lie_in_a_pod():

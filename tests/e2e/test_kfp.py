@@ -365,7 +365,7 @@ def told_until_it_works(place: Place, run_id: str, folder: Path) -> list[dict[st
     """The events that a client tells before it is killed, once its first step has started."""
     program = (
         "import json, sys\n"
-        "from headrace.running import kubeflow\n"
+        "from headrace.running.kubeflow import runs as kubeflow\n"
         "server = kubeflow.connect(sys.argv[1], sys.argv[2])\n"
         "tell = lambda event: print(json.dumps(event), flush=True)\n"
         "kubeflow.follow(sys.argv[3], server, tell)\n"
