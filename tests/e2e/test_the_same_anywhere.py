@@ -7,7 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from tests.e2e.running import Client
+from tests.e2e.running import Client, until
 from tests.site import ROOT, SiteUnderTest
 
 pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.timeout(1800)]
@@ -79,7 +79,7 @@ def test_flights(site, laptop, cluster, tmp_path):
     assert len(ours) > 20
     assert theirs == pytest.approx(ours, abs=METRIC_TOLERANCE)
     assert "flight-delays" in cluster.say("stop", "--all")
-    assert not site.left_over()
+    until(lambda: not site.left_over(), 120, "what was served is gone")
 
 
 def test_stages_and_what_is_left(site, cluster, tmp_path):
