@@ -136,6 +136,9 @@ def test_empty_folders_travel_too(store, tmp_path):
         str(one.relative_to(tmp_path / "target")) for one in tmp_path.rglob("target/**/*")
     )
     assert found == ["a", "a/empty", "x"]
+    store.upload(tmp_path / "target" / "a" / "empty", store.uri("nothing-in-it"))
+    assert store.download(store.uri("nothing-in-it"), tmp_path / "again")
+    assert list((tmp_path / "again").iterdir()) == []
 
 
 def test_what_is_out_of_reach_has_no_digest_unless_it_is_the_sites_own(store, bucket):

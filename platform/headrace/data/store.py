@@ -144,8 +144,8 @@ class Store:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(lambda one: self._put(one[1], _below(uri, one[0])), files.items()))
             if path.is_dir():
-                marks = [_below(uri, f"{one}/{_EMPTY}") for one in _empty_folders(path)]
-                list(pool.map(lambda mark: self.write(mark, b""), marks))
+                marks = _marks_of_empty_folders(path)
+                list(pool.map(lambda mark: self.write(_below(uri, mark), b""), marks))
 
     def download(self, uri: str, path: Path) -> bool:
         """Fetch an object or folder to `path`. False if there is nothing."""
@@ -153,6 +153,18 @@ class Store:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(lambda one: self._get(_below(uri, one), path / one), entries))
         return bool(entries)
+
+    def obtain(self, uri: str, path: Path) -> str:
+        """Fetch what a step reads, and say why not if it is outside of the site's bucket and out
+        of reach: the step may well want no more than its URI.
+        """
+        try:
+            self.download(uri, path)
+        except EnvironmentProblem as problem:
+            if self.holds(uri):
+                raise
+            return problem.what
+        return ""
 
     def delete(self, uri: str) -> int:
         """Remove an object, or all below `uri`, and return how many there were."""
@@ -306,11 +318,11 @@ def _files(folder: Path) -> dict[str, Path]:
     }
 
 
-def _empty_folders(folder: Path) -> list[str]:
+def _marks_of_empty_folders(folder: Path) -> list[str]:
     return [
-        Path(place).relative_to(folder).as_posix()
+        (Path(place) / _EMPTY).relative_to(folder).as_posix()
         for place, folders, names in os.walk(folder)
-        if not folders and not names and Path(place) != folder
+        if not folders and not names
     ]
 
 

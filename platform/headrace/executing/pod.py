@@ -23,7 +23,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from headrace.core.errors import EnvironmentProblem
 from headrace.core.states import State
 from headrace.data.digests import content_digest
 from headrace.data.store import Store, local_path
@@ -168,9 +167,7 @@ def work(job: Mapping[str, Any], around: Surroundings) -> dict[str, Any]:
     """Everything that a Python step takes."""
     from headrace.executing import main as executing
 
-    packages.require(
-        job["packages"], remedy="name an image that has them: @hr.step(image=…) or base_image"
-    )
+    packages.require(job["packages"], remedy="make it an @hr.step with an image that has them")
     fetch(job, around)
     if around.code:
         code.enter(around.store, around.code)
@@ -184,26 +181,18 @@ def work(job: Mapping[str, Any], around: Surroundings) -> dict[str, Any]:
 def fetch(job: Mapping[str, Any], around: Surroundings) -> None:
     """Put the inputs where the step looks for them, and make the folders of its outputs."""
     given = job["executor_input"]
-    for some in given["inputs"]["artifacts"].values():
-        for one in some["artifacts"]:
-            if one["uri"].startswith("s3://") and job["engine"] not in _BY_ENGINES:
-                _download(one["uri"], around.store)
+    inputs = [
+        one["uri"] for some in given["inputs"]["artifacts"].values() for one in some["artifacts"]
+    ]
+    for uri in inputs if job["engine"] not in _BY_ENGINES else ():
+        if uri.startswith("s3://") and (why := around.store.obtain(uri, local_path(uri))):
+            print(f"{uri} is not fetched: {why}", file=sys.stderr)
     files = [one["outputFile"] for one in given["outputs"]["parameters"].values()]
     for file in [*files, given["outputs"]["outputFile"]]:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     for some in given["outputs"]["artifacts"].values():
         for one in some["artifacts"]:
             local_path(one["uri"]).parent.mkdir(parents=True, exist_ok=True)
-
-
-def _download(uri: str, store: Store) -> None:
-    """Fetch an artifact; one that is not in the site's bucket may well be out of reach."""
-    try:
-        store.download(uri, local_path(uri))
-    except EnvironmentProblem as problem:
-        if store.holds(uri):
-            raise
-        print(f"{uri} is not fetched: {problem.what}", file=sys.stderr)
 
 
 def collect(job: Mapping[str, Any], around: Surroundings) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from headrace.sites.cluster import parse
 DONE = "::ray-done::"
 """The last line of each worker: whoever has seen it has seen all of the worker's lines."""
 _LOG = 2**20
+_PAUSE = 0.1
+"""Seconds between two looks at an input that another worker fetches."""
 _MAGIC = (b":job_id:", b":actor_name:", b":task_name:")
 
 
@@ -187,9 +189,6 @@ def _inputs(store: Store, wanted: Mapping[str, Path], *, clear: bool) -> Iterato
             one.release(clear=clear)
 
 
-_PAUSE = 0.1
-
-
 class _Held:
     """An input on this pod's disk, with a lock that its users share."""
 
@@ -216,7 +215,8 @@ class _Held:
                 fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not self.there.exists():
                     remove(self.path)
-                    self.store.download(self.uri, self.path)
+                    if why := self.store.obtain(self.uri, self.path):
+                        print(f"{self.uri} is not fetched: {why}", file=sys.stderr)
                     self.there.touch()
                 fcntl.flock(self.lock, fcntl.LOCK_SH)
                 return

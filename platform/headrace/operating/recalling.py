@@ -21,8 +21,8 @@ _NAMED = re.compile(r"(?P<pipeline>.+)-(?P<moment>\d{8}-\d{6})-[0-9a-f]{4}")
 LOST = "its pod went without a result"
 
 
-def runs_of(cluster: Cluster | None, store: Store | None) -> list[str]:
-    """The ids of the runs that a site remembers, oldest first.
+def runs_of(cluster: Cluster | None, store: Store | None) -> set[str]:
+    """The ids of the runs that a site remembers.
 
     Raises:
         HeadraceError: Cluster or store do not answer.
@@ -33,7 +33,7 @@ def runs_of(cluster: Cluster | None, store: Store | None) -> list[str]:
             str(pod["metadata"]["labels"][labels.RUN])
             for pod in cluster.list("pods", f"{labels.selector(labels.MANAGED)},{labels.RUN}")
         }
-    return sorted(found, key=lambda run: moment(run, store))
+    return found
 
 
 def is_run(name: str, store: Store | None = None) -> bool:
