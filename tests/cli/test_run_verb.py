@@ -108,6 +108,18 @@ def test_a_step_that_raises_ends_with_1_and_the_users_own_lines(headrace_in):
     assert "again     the same command continues after 1 complete step" in out
 
 
+def test_a_name_is_had_once_and_told_so(headrace_in):
+    words = ("run", "pipelines/tiny", "-p", "fail=true", "--name", "once")
+    code, out, _ = finished(headrace_in(*words))
+    assert code == 1
+    again = "again     the same command with another --name continues after 1 complete step"
+    assert again in out
+    code, _, errors = finished(headrace_in(*words))
+    assert code == 2
+    assert errors.startswith("error: There is a run named 'once' already.\n")
+    assert "choose another name, or leave --name out" in errors
+
+
 def test_quiet_says_one_line_when_all_goes_well(headrace_in):
     code, out, err = finished(headrace_in("run", "pipelines/tiny", "--quiet"))
     assert (code, err, len(out.splitlines())) == (0, "", 1)

@@ -62,6 +62,7 @@ def _run_started(event: Event, before: RunView) -> RunView:
     return RunView(
         run=event["run"],
         pipeline=event["pipeline"],
+        named=bool(event.get("named")),
         source=event.get("source") or "",
         site=event.get("site"),
         state=State.RUNNING,

@@ -97,6 +97,8 @@ class RunView:
     """Its id."""
     pipeline: str = ""
     """Its pipeline's name."""
+    named: bool = False
+    """Whether people chose its name, which no other run may have."""
     source: str = ""
     """The pipeline's place as its user gave it."""
     site: Mapping[str, str] | None = None

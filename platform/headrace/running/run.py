@@ -238,6 +238,7 @@ class _Run:
                 type="run_started", run=session.run_id, pipeline=session.compiled.name,
                 parameters=self.arguments, code_digest=session.compiled.code_digest,
                 git=environment.git_state(session.compiled), source=self.options.source,
+                named=bool(self.options.name),
                 site=dict(self.options.site) or None,
                 pid=os.getpid(),
                 pid_start=process_start(os.getpid()),

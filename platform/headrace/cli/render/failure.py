@@ -132,4 +132,7 @@ def next_line(view: RunView) -> str:
     if view.state.good or view.state is State.RUNNING or stopped_at_gate(view):
         return ""
     done = sum(step.state.good for step in view.steps)
-    return f"the same command continues after {count(done, 'complete step')}" if done else ""
+    # A run that has lost its client is picked up under its own name.
+    renamed = view.named and not (view.site and view.killed)
+    command = "the same command with another --name" if renamed else "the same command"
+    return f"{command} continues after {count(done, 'complete step')}" if done else ""

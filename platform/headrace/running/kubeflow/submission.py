@@ -104,6 +104,7 @@ class Submission:
             "type": "run_started", "run": run_id, "pipeline": self.compiled.name,
             "parameters": dict(self.arguments), "code_digest": self.compiled.code_digest,
             "git": environment.git_state(self.compiled), "source": self.options.source,
+            "named": bool(self.options.name),
             "pid": os.getpid(), "pid_start": process_start(os.getpid()),
             "site": dict(self.options.site),
             "steps_total": len(self.planned), "plan": self.planned,
