@@ -24,6 +24,7 @@ from headrace.cluster.contexts import connect
 from headrace.engines import ray_kubernetes
 from headrace.sites.cluster import Resources, Site, discover
 
+HEADRACE = str(Path(sys.executable).with_name("headrace"))
 LOOP = """
 def train(epochs: int = 5):
     import tempfile
@@ -153,7 +154,7 @@ def run_by_hand(cluster: Cluster, site: Site, name: str) -> float:
 
 def run_step(cluster: Cluster, project: Path, home: Path) -> tuple[float, float]:
     """Seconds of the RayJob, from its creation until it is removed, and of the whole run."""
-    command = ["headrace", "run", str(project), "--on", cluster.context, "-n", cluster.namespace,
+    command = [HEADRACE, "run", str(project), "--on", cluster.context, "-n", cluster.namespace,
                "--direct", "--new", "--no-cache", "--quiet", "--home", str(home)]  # fmt: skip
     began = time.monotonic()
     made = removed = 0.0
