@@ -64,6 +64,7 @@ def test_the_list_for_programs(headrace, three):
     first = json.loads(headrace("runs", "--json").out)[0]
     assert first == {
         "run": "flights-1",
+        "name": "flights-1",
         "pipeline": "flights",
         "site": None,
         "state": "succeeded",

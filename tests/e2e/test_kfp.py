@@ -26,6 +26,7 @@ from headrace.compiling.placing import for_site
 from headrace.core.states import State
 from headrace.data.store import Store, store_of
 from headrace.executing import code, surroundings
+from headrace.running.kubeflow import listing
 from headrace.running.kubeflow import runs as kubeflow
 from headrace.sites.cluster import Site, discover
 
@@ -184,7 +185,7 @@ class Place:
         self.store.write(code.uri_of(self.store, compiled.code.digest), compiled.code.zipped())
         return kubeflow.submit(
             for_site(compiled, self.site.images), arguments, self.server,
-            run_name=f"{compiled.name} of {Path(__file__).stem}", experiment="headrace-e2e",
+            run_name=f"{compiled.name}-{time.time_ns()}", experiment="headrace-e2e",
             pipeline_root=self.store.uri("artifacts"),
         )  # fmt: skip
 
@@ -274,6 +275,27 @@ def test_artifacts_come_with_type_place_and_metadata(first, place):
     assert place.store.read(table["uri"]) == b"ROW\n" * n
     taken = run.finished()["score[0]"]["inputs"]["table"][0]
     assert {**taken, "digest": None} == {**table, "digest": None}
+
+
+def test_it_is_seen_from_anywhere_by_what_people_call_it(first, place, tmp_path):
+    _, run = first
+    context, _, namespace = WHERE.partition("/")
+    here = ["--on", context, "-n", namespace, "--home", str(tmp_path), "--json"]
+    (called,) = [one.called for one in listing.listing(place.server) if one.run == run.run_id]
+    looks = [json.loads(headrace("status", name, *here)) for name in (called, run.run_id)]
+    assert looks[0] == looks[1]
+    assert (looks[0]["run"], looks[0]["name"], looks[0]["state"]) == (
+        run.run_id, called, "succeeded",
+    )  # fmt: skip
+    assert {one["name"]: one["state"] for one in looks[0]["steps"]} == run.states()
+
+
+def headrace(*words):
+    """What `headrace` writes to standard output."""
+    program = Path(sys.executable).with_name("headrace")
+    done = subprocess.run([program, *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_metrics_are_the_steps_figures(first):

@@ -113,6 +113,11 @@ def test_pods_of_kubeflow_pipelines_tell_their_step_by_their_node():
         ".iteration-item.train.executor"
     }
     assert (seeing.step_of(kfp), seeing.role_of(kfp)) == ("for-loop-1/0/train", "step")
+    kfp["metadata"]["annotations"] = {
+        "workflows.argoproj.io/node-name": "w.root.train-driver",
+        "pipelines.kubeflow.org/runtime-role": "driver",
+    }
+    assert (seeing.step_of(kfp), seeing.role_of(kfp)) == ("", "kfp-driver")
 
 
 def test_the_same_warning_is_told_once_the_latest_last():
@@ -282,3 +287,4 @@ def test_a_runs_id_tells_its_pipeline(name, pipeline, ours):
 def test_runs_are_in_the_order_in_which_they_began_whatever_their_pipelines():
     runs = ["b-20261124-081500-7c1e", "a-20261124-091500-7c1e", "c-20261123-081500-7c1e"]
     assert sorted(runs, key=recalling.moment) == [runs[2], runs[0], runs[1]]
+    assert recalling.stamp(1795507200.5) == "20261124-080000"

@@ -22,7 +22,7 @@ import pytest
 from headrace.core.errors import EnvironmentProblem, UsageError
 from headrace.core.states import State
 from headrace.running.artifacts import Artifact, Outputs
-from headrace.running.kubeflow import podlog, workflow
+from headrace.running.kubeflow import listing, podlog, workflow
 from headrace.running.kubeflow import runs as kubeflow
 from headrace.running.kubeflow.graph_outputs import outputs_of_run
 from headrace.sites.journal import Journal, read_record
@@ -54,6 +54,7 @@ class Replay(ThreadingHTTPServer):
         self.moments = []  # of the next looks; after them comes the end
         self.failures = []  # statuses with which the next requests are answered
         self.posted = []
+        self.listed = []
         self.experiments = []
 
     @property
@@ -67,6 +68,11 @@ class Replay(ThreadingHTTPServer):
             return json.dumps(made.get(path, {"experiment_id": "e-1"})).encode()
         if path == "/apis/v2beta1/experiments":
             return json.dumps({"experiments": self.experiments}).encode()
+        if path == "/apis/v2beta1/runs":
+            assert "namespace=team" in query
+            wanted = re.search(r'"key": "display_name".*"string_value": "([^"]*)"', query)
+            runs = [one for one in self.listed if not wanted or one["display_name"] == wanted[1]]
+            return json.dumps({"runs": runs} if runs else {}).encode()
         if path == f"/apis/v2beta1/runs/{self.run_id}":
             return json.dumps(self.run()).encode()
         if path == f"/apis/v1beta1/runs/{self.run_id}":
@@ -198,14 +204,45 @@ def test_another_client_goes_on_from_what_was_told(replay, count):
     assert [in_short(one) for one in rest] == [in_short(one) for one in events[count:]]
 
 
+@both
+def test_one_look_tells_what_a_client_would_have_written_down(replay):
+    server = kubeflow.connect(replay.url, "team")
+    first, *rest = kubeflow.so_far(replay.run_id, server)
+    assert first == kubeflow.beginning(replay.run_id, server)
+    assert [in_short(one) for one in rest] == [in_short(one) for one in followed(replay)]
+
+
+def test_a_look_at_a_run_in_progress_has_no_end(replay):
+    replay.moments = ["2026-11-24T11:22:30Z"] * 2
+    told = kubeflow.so_far(replay.run_id, kubeflow.connect(replay.url, "team"))
+    assert told[0]["type"] == "run_started"
+    assert {one["type"] for one in told[1:]} <= {"step_started", "step_finished", "step_note"}
+    assert "run_finished" not in {one["type"] for one in told}
+
+
+def test_a_servers_runs_are_listed_in_the_order_in_which_they_were_made(replay):
+    replay.listed = [
+        {"run_id": "b", "display_name": "second", "created_at": "2026-11-24T08:00:01Z"},
+        {"run_id": "a", "display_name": "first", "created_at": "2026-11-24T08:00:00Z"},
+    ]
+    server = kubeflow.connect(replay.url, "team")
+    assert listing.listing(server) == [
+        listing.Listed(run="a", called="first", created=1795507200.0),
+        listing.Listed(run="b", called="second", created=1795507201.0),
+    ]
+    assert [listing.is_there(one, server) for one in ("first", "fir")] == [True, False]
+    replay.listed = []
+    assert listing.listing(server) == []
+
+
 def test_its_journal_reads_like_any_other(replay, tmp_path):
     journal = Journal(tmp_path)
     server = kubeflow.connect(replay.url, "team")
     journal.write({**kubeflow.beginning(RUN_ID, server), "pid": 1})
     kubeflow.follow(RUN_ID, server, journal.write, folder=tmp_path)
     record = read_record(tmp_path)
-    assert (record.run_id, record.pipeline, record.state, record.seconds) == (
-        RUN_ID, "many-things", State.FAILED, 200.0,
+    assert (record.run_id, record.called, record.pipeline, record.state, record.seconds) == (
+        RUN_ID, replay.recorded["run"]["display_name"], "many-things", State.FAILED, 200.0,
     )  # fmt: skip
 
 

@@ -30,13 +30,13 @@ def home(tmp_path):
     return Home(root=tmp_path)
 
 
-def write(home, run, *events, started=100.0, process=GONE):
+def write(home, run, *events, started=100.0, process=GONE, **more):
     """A journal of a run that started at some second, with more events a second apart."""
     folder = home.run(run)
     folder.mkdir(parents=True)
     start = {
         "type": "run_started", "run": run, "pipeline": run.partition("-")[0],
-        "parameters": {"a": 1}, **process,
+        "parameters": {"a": 1}, **process, **more,
     }  # fmt: skip
     lines = [
         json.dumps({"time": started + index, **one}) for index, one in enumerate([start, *events])
@@ -134,6 +134,18 @@ def test_finding_a_run(home, text, run):
     for number, name in enumerate(("digits-1-aa", "flights-1-aa", "flights-2-bb")):
         write(home, name, END, started=number)
     assert find_run(home, text).run_id == run
+
+
+@pytest.mark.parametrize(
+    ("text", "run"),
+    [("ours-a", "1f2e"), ("1f2e", "1f2e"), ("ours-b", "2f2e"), ("2f", "2f2e"), ("latest", "3f2e")],
+)
+def test_a_run_whose_id_is_another_servers_is_found_by_what_people_call_it(home, text, run):
+    for number, called in enumerate(("ours-a", "ours-b", "twice", "twice")):
+        write(home, f"{number + 1}f2e", END, started=9 - abs(2 - number), called=called)
+    assert find_run(home, text).run_id == run
+    with pytest.raises(UsageError, match=r"'twice' fits 2 runs.\n  try: say more of it: 4f2e, 3f2e"):
+        find_run(home, "twice")
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def _run_started(event: Event, before: RunView) -> RunView:
     known = {one.step for one in begun}
     return RunView(
         run=event["run"],
+        called=event.get("called") or "",
         pipeline=event["pipeline"],
         named=bool(event.get("named")),
         source=event.get("source") or "",

@@ -95,6 +95,8 @@ class RunView:
 
     run: str = ""
     """Its id."""
+    called: str = ""
+    """What people call it where its id is Kubeflow Pipelines' own; else empty."""
     pipeline: str = ""
     """Its pipeline's name."""
     named: bool = False
@@ -129,6 +131,11 @@ class RunView:
     """The runner's process id."""
     pid_start: str | None = None
     """When that process started, in the kernel's units: tells it from a later one of that id."""
+
+    @property
+    def name(self) -> str:
+        """What people call it, and every command takes."""
+        return self.called or self.run
 
     @property
     def label(self) -> str:

@@ -17,7 +17,7 @@ from headrace.cluster.forwarding import reach
 from headrace.core.errors import EnvironmentProblem, HeadraceError, RunCancelled
 from headrace.core.states import State
 from headrace.executing import failures
-from headrace.operating import seeing
+from headrace.operating import on_kubeflow, seeing
 from headrace.running.kubeflow import runs as kubeflow
 from headrace.sites.cluster import Site
 from headrace.sites.journal import Event, Journal, process_alive, read_events
@@ -88,8 +88,8 @@ def terminate(cluster: Cluster, site: Site, kfp_run: str) -> None:
     Raises:
         HeadraceError: It does not answer, or does not know the run.
     """
-    with reach(cluster, site.kfp.url, site.kfp.client_url) as url:
-        kubeflow.cancel(kfp_run, kubeflow.connect(url, cluster.namespace))
+    with on_kubeflow.server_of(cluster, site) as server:
+        kubeflow.cancel(kfp_run, server)
 
 
 def close_journal(folder: Path) -> None:

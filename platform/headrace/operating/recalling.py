@@ -180,14 +180,18 @@ def _end(events: Sequence[Event], began: float, *, active: bool) -> list[Event]:
     ]  # fmt: skip
 
 
-def moment(run: str, store: Store | None = None) -> tuple[str, str]:
-    """Puts runs in the order in which they began, as far as ids or journals tell."""
+def moment(run: str, store: Store | None = None) -> str:
+    """When a run began, as far as its id or its journal tells; see `stamp`."""
     match = _NAMED.fullmatch(run)
     if match:
-        return match["moment"], run
+        return match["moment"]
     first = parse(store.read(_journal_of(run, store)) or b"")[:1] if store else []
-    began = datetime.fromtimestamp(first[0]["time"], UTC) if first else None
-    return f"{began:%Y%m%d-%H%M%S}" if began else "", run
+    return stamp(first[0]["time"]) if first else ""
+
+
+def stamp(seconds: float) -> str:
+    """A time as it stands in the ids of runs: in the order of letters, it is in order of time."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%d-%H%M%S}"
 
 
 def _journal_of(run: str, store: Store) -> str:

@@ -14,6 +14,9 @@ from headrace.core import nodes
 KFP_RUN = "pipeline/runid"
 """The label by which Kubeflow Pipelines marks the pods of a run."""
 KFP_NODE = "workflows.argoproj.io/node-name"
+KFP_DRIVER = "kfp-driver"
+"""The role of the pods by which Kubeflow Pipelines prepares a step or a group of steps."""
+_KFP_ROLE = "pipelines.kubeflow.org/runtime-role"
 _NODE = ".root."
 """What the name of a node of Kubeflow Pipelines' contains, and no step's path."""
 SPARK_NUMBER = "spark-exec-id"
@@ -32,7 +35,7 @@ class PodSeen:
     name: str
     """Its name."""
     role: str
-    """`step`, `spark-executor`, `ray-head`, `ray-worker`; or whatever its label says."""
+    """`step`, `spark-executor`, `ray-head`, `ray-worker`, `kfp-driver`; or what its label says."""
     number: str
     """Which of several alike it is, such as Spark's number of an executor; empty for others."""
     step: str
@@ -213,6 +216,8 @@ def role_of(pod: Manifest) -> str:
         return role
     if kind := marks.get(_RAY_KIND):
         return f"ray-{kind}"
+    if (pod["metadata"].get("annotations") or {}).get(_KFP_ROLE) == "driver":
+        return KFP_DRIVER
     return "spark-executor" if SPARK_NUMBER in marks else "step"
 
 

@@ -49,6 +49,8 @@ class RunRecord:
 
     run_id: str
     """The run's id."""
+    called: str
+    """What people call it: the same, unless the id is Kubeflow Pipelines' own."""
     pipeline: str
     """The pipeline's name."""
     state: State
@@ -63,6 +65,11 @@ class RunRecord:
     """The pipeline's parameters."""
     folder: Path
     """The run's folder."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it answers to."""
+        return tuple(dict.fromkeys((self.called, self.run_id)))
 
 
 class Follower:
@@ -102,7 +109,7 @@ def list_runs(home: Home) -> list[RunRecord]:
 
 
 def find_run(home: Home, text: str) -> RunRecord:
-    """The run that `text` means: an id, a unique beginning or part of one, or `latest`.
+    """The run that `text` means: a name or an id, a unique beginning or part of one, or `latest`.
 
     Raises:
         UsageError: None or several runs fit.
@@ -111,21 +118,22 @@ def find_run(home: Home, text: str) -> RunRecord:
     if text == "latest" and runs:
         return runs[-1]
     for matches in (
-        [one for one in runs if one.run_id == text],
-        [one for one in runs if one.run_id.startswith(text)],
-        [one for one in runs if text in one.run_id],
+        [one for one in runs if text in one.names],
+        [one for one in runs if any(name.startswith(text) for name in one.names)],
+        [one for one in runs if any(text in name for name in one.names)],
     ):
         if len(matches) == 1:
             return matches[0]
         if matches:
+            alike = {one.called for one in matches} == {text}
+            few = [one.run_id if alike else one.called for one in matches[-3:]]
             raise UsageError(
-                f"{text!r} fits {len(matches)} runs.",
-                hint=f"say more of it: {', '.join(one.run_id for one in matches[-3:])}",
+                f"{text!r} fits {len(matches)} runs.", hint=f"say more of it: {', '.join(few)}"
             )
     raise UsageError(
         f"There is no run {text!r}.",
         where=str(home.runs),
-        hint=did_you_mean(text, [one.run_id for one in runs[-20:]]) or "headrace runs",
+        hint=did_you_mean(text, [one.called for one in runs[-20:]]) or "headrace runs",
     )
 
 
@@ -143,6 +151,7 @@ def read_record(folder: Path) -> RunRecord | None:
     last = events[-1]["time"] if killed else None
     return RunRecord(
         run_id=start["run"],
+        called=start.get("called") or start["run"],
         pipeline=start["pipeline"],
         state=state,
         killed=killed,

@@ -14,7 +14,7 @@ from headrace.cli.view import RunView, StepView
 from headrace.cluster.errors import ClusterProblem
 from headrace.core.errors import HeadraceError, UsageError, did_you_mean
 from headrace.core.states import State
-from headrace.operating import recalling, seeing
+from headrace.operating import on_kubeflow, recalling, seeing
 from headrace.operating.access import Access, access
 from headrace.operating.seeing import Seen
 from headrace.sites.home import Home
@@ -174,36 +174,63 @@ def site_of(record: RunRecord) -> Mapping[str, str]:
 
 def _on_site(home: Home, text: str, there: Access) -> tuple[str, Path | None]:
     """The id of the run that is meant, and its folder if it was begun here."""
-    local = {one.run_id: one.folder for one in list_runs(home) if same_site(one, there)}
+    here = [one for one in list_runs(home) if same_site(one, there)]
+    local = {name: one for one in here for name in one.names}
     if text in local:
-        return text, local[text]
+        return local[text].run_id, local[text].folder
     if there.problem and there.cluster is None:
         raise there.problem
-    remembered = {*recalling.runs_of(there.cluster, there.store), *local}
-    known = sorted(remembered, key=lambda run: recalling.moment(run, there.store))
-    if _KFP_ID.fullmatch(text):  # its pods do not say that they are ours
+    if _KFP_ID.fullmatch(text):  # the server may know it, however old it is
         return text, None
-    run = _chosen(text, known, there)
-    return run, local.get(run)
+    run = _chosen(text, _known(here, there), there)
+    return run, next((one.folder for one in here if one.run_id == run), None)
 
 
-def _chosen(text: str, known: Sequence[str], there: Access) -> str:
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """A run that somebody remembers."""
+
+    run: str
+    called: str
+    moment: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.called, self.run
+
+
+def _known(here: Sequence[RunRecord], there: Access) -> list[_Known]:
+    """All runs of a site that are remembered anywhere, oldest first."""
+    found = {
+        one.run: _Known(run=one.run, called=one.called, moment=recalling.stamp(one.created))
+        for one in on_kubeflow.listing(there)
+    }
+    for record in here:
+        moment = recalling.stamp(record.started)
+        found[record.run_id] = _Known(run=record.run_id, called=record.called, moment=moment)
+    for run in recalling.runs_of(there.cluster, there.store) - set(found):
+        found[run] = _Known(run=run, called=run, moment=recalling.moment(run, there.store))
+    return sorted(found.values(), key=lambda one: (one.moment, one.called))
+
+
+def _chosen(text: str, known: Sequence[_Known], there: Access) -> str:
     if text == "latest" and known:
-        return known[-1]
+        return known[-1].run
     for matches in (
-        [one for one in known if one == text],
-        [one for one in known if one.startswith(text)],
-        [one for one in known if text in one],
+        [one for one in known if text in one.names],
+        [one for one in known if any(name.startswith(text) for name in one.names)],
+        [one for one in known if any(text in name for name in one.names)],
     ):
         if len(matches) == 1:
-            return matches[0]
+            return matches[0].run
         if matches:
-            hint = f"say more of it: {', '.join(matches[-3:])}"
+            alike = {one.called for one in matches} == {text}
+            few = (one.run if alike else one.called for one in matches[-3:])
+            hint = f"say more of it: {', '.join(few)}"
             raise UsageError(f"{text!r} fits {len(matches)} runs.", hint=hint)
     what = "There is no run there yet." if text == "latest" else f"There is no run {text!r}."
-    raise UsageError(
-        what, where=there.where, hint=did_you_mean(text, known[-_MOST_NAMED:]) or "headrace run"
-    )
+    few = [one.called for one in known[-_MOST_NAMED:]]
+    raise UsageError(what, where=there.where, hint=did_you_mean(text, few) or "headrace run")
 
 
 def _recalled(run: str, there: Access) -> Found:
@@ -211,5 +238,6 @@ def _recalled(run: str, there: Access) -> Found:
     seen = seeing.look(there.cluster, run, kfp_run=kfp) if there.cluster else Seen()
     site = {"context": there.context, "namespace": there.namespace}
     site |= {"driver": "kfp"} if kfp else {}
-    events = recalling.recall(there.store, run, seen.pods, site)
+    events = on_kubeflow.recall(there, kfp, site) if kfp else []
+    events = events or recalling.recall(there.store, run, seen.pods, site)
     return Found(view=fold(events), events=events, folder=None, there=there, seen=seen)

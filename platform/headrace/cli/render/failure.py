@@ -62,7 +62,7 @@ def _killed_lines(view: RunView, home_words: str) -> Iterator[RenderableType]:
     if view.site:
         yield Text(f"Its client{pid} went without a word; what it began on {view.where} goes on.")
         yield _labelled("try", "the same command again picks it up")
-        yield _labelled("", f"headrace cancel {view.run}{home_words} ends it")
+        yield _labelled("", f"headrace cancel {view.name}{home_words} ends it")
         return
     yield Text(f"The run{pid} ended without a word: it was killed, or the power went.")
     yield _labelled("try", f"headrace clean{home_words} stops whatever it may have left running")
@@ -90,7 +90,7 @@ def _step_block(
         yield from _error_block(replace(step.error, where=elsewhere))
     if step.logs and not stopped_at_gate(view):
         yield _labelled("log", f"{folder / step.logs[-1]}")
-        yield _labelled("", f"headrace logs {view.run} {step.name}{home_words}")
+        yield _labelled("", f"headrace logs {view.name} {step.name}{home_words}")
 
 
 def _when(step: StepView) -> str:

@@ -26,7 +26,7 @@ def frame(view: RunView, *, now: float, height: int, home_words: str = "") -> Re
     head = Text.assemble(
         (f"{mark(State.RUNNING, beat=beat)} ", "cyan"),
         (view.pipeline, "bold"),
-        (f"  run {view.run}", "dim"),
+        (f"  run {view.name}", "dim"),
         no_wrap=True,
         overflow="ellipsis",
     )

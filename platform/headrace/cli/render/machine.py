@@ -14,9 +14,9 @@ from headrace.cli.view import Failure, RunView, StepView
 def run_object(view: RunView, *, folder: Path) -> dict[str, Any]:
     """Everything that a summary tells.
 
-    Keys: `run`, `pipeline`, `source`, `site` (context and namespace; null for this machine),
-    `state` (a State, or `killed`), `exit_code`, `started` (unix seconds), `seconds`,
-    `parameters`, `outputs`, `code_digest`, `git`, `steps` (see `step_object`), `metrics`
+    Keys: `run`, `name` (what people call it), `pipeline`, `source`, `site` (context and
+    namespace; null for this machine), `state` (a State, or `killed`), `exit_code`, `started`
+    (unix seconds), `seconds`, `parameters`, `outputs`, `code_digest`, `git`, `steps` (see `step_object`), `metrics`
     ({step: figures}), `models` (name, version, uri), `gates` (promoted, alias, gate, model,
     figures, reason), `endpoints` (url, model), `error` (what, where, hint, kind, traceback,
     exit_code; or null), `folder` (absolute path).
@@ -24,6 +24,7 @@ def run_object(view: RunView, *, folder: Path) -> dict[str, Any]:
     found = outcomes(view)
     return {
         "run": view.run,
+        "name": view.name,
         "pipeline": view.pipeline,
         "source": view.source,
         "site": dict(view.site) if view.site else None,

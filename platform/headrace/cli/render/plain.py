@@ -21,7 +21,7 @@ def progress_line(view: RunView, event: Event) -> str | None:
 
 def _told(view: RunView, event: Event) -> str | None:
     if event["type"] == "run_started":
-        return f"run {view.run} of {view.pipeline} started, {count(view.total, 'step')}"
+        return f"run {view.name} of {view.pipeline} started, {count(view.total, 'step')}"
     step = view.step(event.get("step", ""))
     if step is None:
         return None

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from headrace.cli.render.quantities import count
 from headrace.cli.view import RunView
-from headrace.operating.seeing import PodSeen, RaySeen, Seen, Warned, belongs
+from headrace.operating.seeing import KFP_DRIVER, PodSeen, RaySeen, Seen, Warned, belongs
 
 _STYLES = {
     "Running": "cyan", "Pending": "yellow", "Failed": "bold red", "Succeeded": "green",
@@ -26,7 +26,7 @@ _RECENT_SECONDS = 3600.0
 _PROBE_SECONDS = 20.0
 _ROLES = {
     "step": "step", "spark-executor": "executor", "ray-head": "ray head",
-    "ray-worker": "ray worker",
+    "ray-worker": "ray worker", KFP_DRIVER: "KFP driver",
 }  # fmt: skip
 
 
@@ -55,8 +55,8 @@ def role_name(pod: PodSeen) -> str:
 
 def sights(seen: Seen, view: RunView, *, now: float) -> Iterator[RenderableType]:
     """Everything that a cluster shows, in sections; nothing where there is nothing."""
-    if seen.pods:
-        yield from _section("pods", pod_lines(pod_rows(seen.pods), view))
+    if rows := pod_rows(seen.pods):
+        yield from _section("pods", pod_lines(rows, view))
     if seen.ray:
         yield from _section("Ray", ray_lines(seen.ray, view))
     told = {f"pod/{one.name}" for one in seen.pods if one.reason}
@@ -72,7 +72,11 @@ def _is_news(warned: Warned, now: float) -> bool:
 
 
 def pod_rows(pods: Sequence[PodSeen]) -> list[PodRow]:
-    """A line for each pod, but one for many that are alike."""
+    """A line for each pod, but one for many that are alike.
+
+    What KFP does between the steps is told only while it is at work or has failed.
+    """
+    pods = [one for one in pods if (one.role, one.phase) != (KFP_DRIVER, "Succeeded")]
     alike = Counter(_kind(one) for one in pods)
     rows: list[PodRow] = []
     told: set[tuple[str, ...]] = set()

@@ -59,7 +59,7 @@ def head(run: Found, *, now: float) -> Text:
         (f"{mark(State.PENDING)} ", style(State.PENDING)),
         (run.view.pipeline, "bold"),
         f" has {count(done, 'step')} done, and nothing of it is at work",
-        (f"   run {run.view.run}", "dim"),
+        (f"   run {run.view.name}", "dim"),
         no_wrap=True,
         overflow="ellipsis",
     )
@@ -94,16 +94,16 @@ def _hints(run: Found, home_words: str) -> Iterator[str]:
         words += f" -n {view.site['namespace']}"
     waits = run.seen is not None and any(one.reason for one in run.seen.pods)
     if (view.state is State.FAILED and not stopped_at_gate(view)) or waits:
-        yield f"headrace why {view.run}{words}"
+        yield f"headrace why {view.name}{words}"
     if view.killed and view.site:
         yield "the same command again picks it up"
-        yield f"headrace cancel {view.run}{words}"
+        yield f"headrace cancel {view.name}{words}"
 
 
 def status_object(run: Found) -> dict[str, Any]:
     """The same for programs.
 
-    Keys: `run`, `pipeline`, `state` (a State, `killed` or `unknown`), `site`, `started`,
+    Keys: `run`, `name`, `pipeline`, `state` (a State, `killed` or `unknown`), `site`, `started`,
     `seconds`, `begun_here`, `steps` (as in `headrace runs`, with `started`, `note`, `live` and
     `pods`: role, number, name, phase, node, restarts, cpu, memory, reason, remedy, attempt),
     `ray` (name, step, state, ready, wanted, reason), `warnings` (time, about, reason, text,
@@ -113,6 +113,7 @@ def status_object(run: Found) -> dict[str, Any]:
     pods = seen.pods if seen else ()
     return {
         "run": view.run,
+        "name": view.name,
         "pipeline": view.pipeline,
         "state": state_of(run),
         "site": dict(view.site) if view.site else None,

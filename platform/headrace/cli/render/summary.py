@@ -73,7 +73,7 @@ def headline(view: RunView, *, now: float) -> Text:
         (f"{mark(view.state)} ", style(view.state)),
         (view.pipeline, "bold"),
         (f" {verdict(view, now=now)}", style(view.state)),
-        (f"   run {view.run}", "dim"),
+        (f"   run {view.name}", "dim"),
         no_wrap=True,
         overflow="ellipsis",
     )

@@ -46,7 +46,7 @@ def runs_table(views: Sequence[RunView]) -> Table:
     table.columns[2 + elsewhere].justify = "right"
     for view in views:
         table.add_row(
-            Text.assemble((f"{mark(view.state)} ", style(view.state)), view.run),
+            Text.assemble((f"{mark(view.state)} ", style(view.state)), view.name),
             *([Text(view.where or "here", style="dim")] if elsewhere else []),
             Text(day_and_time(view.started), style="dim"),
             took(view.seconds),

@@ -46,7 +46,7 @@ def command(run: str, on: str | None, namespace: str, home: Home, as_json: bool)
 
         write_json({"run": one.view.run, **said})
     else:
-        click.echo(_sentence(one.view.run, said))
+        click.echo(_sentence(one.view.name, said))
     return 0
 
 

@@ -9,7 +9,6 @@ followed again from its id alone.
 from __future__ import annotations
 
 import copy
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,12 +24,12 @@ from headrace.running.artifacts import Outputs
 from headrace.running.kubeflow import podlog, workflow
 from headrace.running.kubeflow.account import Account
 from headrace.running.kubeflow.graph_outputs import outputs_of_run
-from headrace.running.kubeflow.server import Server, connect, log, run_path
+from headrace.running.kubeflow.server import Server, connect, equal, log, run_path
 from headrace.running.kubeflow.server import workflow as fetch_workflow
 from headrace.running.kubeflow.values import outputs_of
 from headrace.sites.journal import Event
 
-__all__ = ["Server", "beginning", "cancel", "connect", "follow", "submit"]
+__all__ = ["Server", "beginning", "cancel", "connect", "follow", "so_far", "submit"]
 
 _LOOK_SECONDS = 2.0
 _WHOLE_LOOK_SECONDS = 10.0
@@ -82,12 +81,6 @@ def submit(
     return str(made["run_id"])
 
 
-def is_there(run_name: str, server: Server) -> bool:
-    """Whether the server has a run that people call so."""
-    query = {"namespace": server.namespace, **_equal("display_name", run_name)}
-    return bool(server.json("GET", "/apis/v2beta1/runs", query=query).get("runs"))
-
-
 def cancel(run_id: str, server: Server) -> None:
     """Have the server end a run; one that has ended stays as it is.
 
@@ -109,12 +102,12 @@ def beginning(run_id: str, server: Server) -> Event:
         UsageError: The server has no such run.
     """
     run = server.json("GET", run_path(run_id))
-    ir = _ir(run)
     return {
         "type": "run_started",
         "time": workflow.when(run["created_at"]),
         "run": run_id,
-        "pipeline": ir["pipelineInfo"]["name"],
+        "called": run.get("display_name") or "",
+        "pipeline": _ir(run)["pipelineInfo"]["name"],
         "parameters": run.get("runtime_config", {}).get("parameters") or {},
         "code_digest": "",
         "git": None,
@@ -122,6 +115,21 @@ def beginning(run_id: str, server: Server) -> Event:
         "plan": [],
         "steps_total": 0,
     }
+
+
+def so_far(run_id: str, server: Server) -> list[Event]:
+    """What has become of a run until now, in the events of a journal.
+
+    Raises:
+        UsageError: The server has no such run.
+        EnvironmentProblem: It does not answer.
+    """
+    events = [beginning(run_id, server)]
+    following = _Following(run_id, server, events.append, None, [], None)
+    run = following.look()
+    if run["state"] in _FINAL:
+        following.end(run)
+    return events
 
 
 def follow(
@@ -172,29 +180,33 @@ class _Following:
         self.where = f"namespace {server.namespace}"
         self.account = Account(self.source, on_event, folder=folder, where=self.where, known=known)
         self.cancelling = False
+        self.mark: Any = None
+        self.looked = 0.0
         self.workflow: workflow.Workflow = {}
         self.steps: list[workflow.StepNow] = []
 
     def to_its_end(self) -> Event:
-        mark: Any = None
-        looked = 0.0
         while True:
             if self.interrupted.is_set() and not self.cancelling:
                 self.cancelling = True
                 cancel(self.run_id, self.server)  # it may have ended meanwhile
-            run = self.server.json("GET", run_path(self.run_id))
-            over = run.get("state") in _FINAL
-            now = _mark(run)
-            # The workflow is many times as large: it is read when something has changed, and
-            # now and then for what changes without a state, such as why a pod waits.
-            if over or now != mark or time.monotonic() - looked > _WHOLE_LOOK_SECONDS:
-                mark, looked = now, time.monotonic()
-                self.workflow = fetch_workflow(self.run_id, self.server)
-                self.steps = workflow.read(_ir(run), self.workflow)
-            self.account.tell(self.steps, cancelled=_was_cancelled(run), over=over)
-            if over:
+            run = self.look()
+            if run["state"] in _FINAL:
                 return self.end(run)
             self.pause()
+
+    def look(self) -> Mapping[str, Any]:
+        run: dict[str, Any] = {"state": "", **self.server.json("GET", run_path(self.run_id))}
+        over = run["state"] in _FINAL
+        now = _mark(run)
+        # The workflow is many times as large: it is read when something has changed, and
+        # now and then for what changes without a state, such as why a pod waits.
+        if over or now != self.mark or time.monotonic() - self.looked > _WHOLE_LOOK_SECONDS:
+            self.mark, self.looked = now, time.monotonic()
+            self.workflow = fetch_workflow(self.run_id, self.server)
+            self.steps = workflow.read(_ir(run), self.workflow)
+        self.account.tell(self.steps, cancelled=_was_cancelled(run), over=over)
+        return run
 
     def pause(self) -> None:
         if self.cancelling:
@@ -247,7 +259,7 @@ class _Source:
         if not execution:
             return None
         # The older of KFP's interfaces calls the operation by another word.
-        query = _equal("mlmdExecutionID", execution, operation="op")
+        query = equal("mlmdExecutionID", execution, operation="op")
         try:
             found = self._server.json("GET", "/apis/v1alpha1/tasks", query=query)
             run_id = found["tasks"][0]["runId"]
@@ -264,15 +276,9 @@ class _Source:
         return run_id, Outputs()
 
 
-def _equal(key: str, value: str, *, operation: str = "operation") -> dict[str, str]:
-    """A query for what has this value."""
-    wanted = {"key": key, operation: "EQUALS", "string_value": value}
-    return {"filter": json.dumps({"predicates": [wanted]})}
-
-
 def _experiment(server: Server, name: str) -> str:
     """The id of the experiment of that name."""
-    query = {"namespace": server.namespace, **_equal("name", name)}
+    query = {"namespace": server.namespace, **equal("name", name)}
     path = "/apis/v2beta1/experiments"
     found = server.json("GET", path, query=query, patient=False).get("experiments") or []
     if not found:

@@ -111,6 +111,12 @@ def connect(
     )  # fmt: skip
 
 
+def equal(key: str, value: str, *, operation: str = "operation") -> dict[str, str]:
+    """A query for what has this value."""
+    wanted = {"key": key, operation: "EQUALS", "string_value": value}
+    return {"filter": json.dumps({"predicates": [wanted]})}
+
+
 def run_path(run_id: str) -> str:
     """Where the server tells of a run."""
     return f"/apis/v2beta1/runs/{quote(run_id, safe='')}"

@@ -19,6 +19,7 @@ from headrace.core.states import State
 from headrace.executing import failures
 from headrace.running import environment, naming, recording
 from headrace.running.kubeflow import runs as kubeflow
+from headrace.running.kubeflow.listing import is_there
 from headrace.running.results import RunResult
 from headrace.running.run import Options
 from headrace.running.signals import on_signals
@@ -57,9 +58,11 @@ class Submission:
         """
         with ExitStack() as until:
             server = self._server(until)
-            run_id = self.options.run_id or self._submit(server)
+            before = self.options.run_id
+            known = read_events(self.home.run(before)) if before else []
+            called = _called(known) or self._name(server)
+            run_id = before or self._submit(server, called)
             folder = self.home.run(run_id)
-            known = read_events(folder) if self.options.run_id else []
             journal = Journal(folder)
             (folder / "pipeline.yaml").write_text(self.compiled.text)
             until.callback(journal.close)
@@ -75,7 +78,7 @@ class Submission:
                 for step in _at_work(events):
                     emit({"type": "step_note", "step": step, "text": text})
 
-            emit(self._beginning(run_id))
+            emit(self._beginning(run_id, called))
             server = replace(server, on_wait=waits)
             end = asyncio.run(self._follow(run_id, server, emit, known, until))
         return RunResult(
@@ -88,20 +91,23 @@ class Submission:
         endpoint = until.enter_context(reach(cluster, site.kfp.url, site.kfp.client_url))
         return kubeflow.connect(endpoint, cluster.namespace, patience=_PATIENCE)
 
-    def _submit(self, server: kubeflow.Server) -> str:
-        if self.options.name and kubeflow.is_there(self.options.name, server):
+    def _name(self, server: kubeflow.Server) -> str:
+        if self.options.name and is_there(self.options.name, server):
             raise naming.taken(self.options.name, server.url)
+        return self.options.name or naming.made_up(self.compiled.name, datetime.now(UTC))
+
+    def _submit(self, server: kubeflow.Server, called: str) -> str:
         return kubeflow.submit(
             self.text, self.arguments, server,
-            run_name=self.options.name or naming.made_up(self.compiled.name, datetime.now(UTC)),
+            run_name=called,
             experiment=self.compiled.name,
             pipeline_root=self.target.store.uri("artifacts"),
             use_cache=self.options.use_cache,
         )  # fmt: skip
 
-    def _beginning(self, run_id: str) -> Event:
+    def _beginning(self, run_id: str, called: str) -> Event:
         return {
-            "type": "run_started", "run": run_id, "pipeline": self.compiled.name,
+            "type": "run_started", "run": run_id, "called": called, "pipeline": self.compiled.name,
             "parameters": dict(self.arguments), "code_digest": self.compiled.code_digest,
             "git": environment.git_state(self.compiled), "source": self.options.source,
             "named": bool(self.options.name),
@@ -140,6 +146,12 @@ class Submission:
         if recorder is not None:
             await asyncio.wait([recorder], timeout=_RECORDER_WAIT)
         return end
+
+
+def _called(events: list[Event]) -> str:
+    """What people call a run that has begun before."""
+    names = (one.get("called") for one in events if one["type"] == "run_started")
+    return next((one for one in names if one), "")
 
 
 def _at_work(events: list[Event]) -> list[str]:
