@@ -225,7 +225,7 @@ def _chosen(text: str, known: Sequence[_Known], there: Access) -> str:
             return matches[0].run
         if matches:
             alike = {one.called for one in matches} == {text}
-            few = (one.run if alike else one.called for one in matches[-3:])
+            few = [one.run if alike else one.called for one in matches[-3:]]
             hint = f"say more of it: {', '.join(few)}"
             raise UsageError(f"{text!r} fits {len(matches)} runs.", hint=hint)
     what = "There is no run there yet." if text == "latest" else f"There is no run {text!r}."

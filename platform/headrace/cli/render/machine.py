@@ -16,10 +16,10 @@ def run_object(view: RunView, *, folder: Path) -> dict[str, Any]:
 
     Keys: `run`, `name` (what people call it), `pipeline`, `source`, `site` (context and
     namespace; null for this machine), `state` (a State, or `killed`), `exit_code`, `started`
-    (unix seconds), `seconds`, `parameters`, `outputs`, `code_digest`, `git`, `steps` (see `step_object`), `metrics`
-    ({step: figures}), `models` (name, version, uri), `gates` (promoted, alias, gate, model,
-    figures, reason), `endpoints` (url, model), `error` (what, where, hint, kind, traceback,
-    exit_code; or null), `folder` (absolute path).
+    (unix seconds), `seconds`, `parameters`, `outputs`, `code_digest`, `git`, `steps` (see
+    `step_object`), `metrics` ({step: figures}), `models` (name, version, uri), `gates` (promoted,
+    alias, gate, model, figures, reason), `endpoints` (url, model), `error` (what, where, hint,
+    kind, traceback, exit_code; or null), `folder` (absolute path).
     """
     found = outcomes(view)
     return {
