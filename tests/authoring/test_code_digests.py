@@ -7,7 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace.authoring.code import module_name, project_code, source_root, step_code
+from headrace.authoring.code import (
+    imported_with,
+    module_name,
+    project_code,
+    source_root,
+    step_code,
+)
 from headrace.core.errors import UsageError
 
 STEPS = '''
@@ -467,3 +473,20 @@ def test_a_python_file_that_the_code_names_and_does_not_import(files):
     )
     files.write("served.py", "VALUE = 1")
     assert files.changes("served.py", "1", "2", "step", "other") == [True, False]
+
+
+def test_what_is_imported_with_a_step_whether_it_reaches_it_or_not(files):
+    files.write("a/__init__.py", "from a.words import SHOUT\n")
+    files.write("a/words.py", "SHOUT = 'HO'\n")
+    files.write("a/steps.py", "import numbers\n\nimport tables\n\ndef step(): return 1\n")
+    files.write("tables.py", "def other():\n    import rows\n")
+    files.write("rows.py", "")
+    files.write("stranger.py", "")
+    assert [one.name for one in step_code(files.root / "a/steps.py", "step").files] == [
+        "steps.py", "__init__.py", "words.py",
+    ]  # fmt: skip
+    found = [
+        one.relative_to(files.root).as_posix() for one in imported_with("a.steps:step", files.root)
+    ]
+    assert found == ["a/__init__.py", "a/steps.py", "a/words.py", "rows.py", "tables.py"]
+    assert imported_with("a.nothing:step", files.root) == ()

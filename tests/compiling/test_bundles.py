@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from headrace.compiling import bundle as bundling
 from headrace.compiling.bundle import make_bundle
+from headrace.compiling.pipeline import compile_pipeline, find_pipeline
 from headrace.core.errors import UsageError
 from headrace.sites.home import Home
 
@@ -172,3 +173,19 @@ def test_different_files_different_digests(tmp_path_factory, one, other):
             (root / name).write_bytes(content)
         digests.append(make_bundle(root, root).digest)
     assert (digests[0] == digests[1]) == (one == other)
+
+
+def test_a_lone_file_in_a_crowded_folder_takes_along_what_its_modules_import(tmp_path):
+    files = {
+        "lone_pipeline.py": "from kfp import dsl\n\nimport lone_steps\n\n\n"
+        "@dsl.pipeline(name='lone')\ndef lone():\n    lone_steps.one()\n",
+        "lone_steps.py": "import headrace as hr\nimport lone_words\n\n\n"
+        "@hr.step\ndef one() -> int:\n    return 1\n\n\n"
+        "def other():\n    return lone_words.WORD\n",
+        "lone_words.py": "WORD = 'a'\n",
+        "stranger.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    found = compile_pipeline(find_pipeline(str(tmp_path / "lone_pipeline.py")))
+    assert found.code.files == ("lone_pipeline.py", "lone_steps.py", "lone_words.py")

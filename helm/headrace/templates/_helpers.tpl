@@ -37,6 +37,52 @@ app.kubernetes.io/component: mlflow
 {{- required "store.url is missing: the bucket and prefix of the site, such as s3://headrace/site" .Values.store.url | trimSuffix "/" -}}
 {{- end }}
 
+{{/* What every pod's specification says of where it goes and how its images are pulled. */}}
+{{- define "headrace.placed" -}}
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  fsGroup: 65532
+  seccompProfile: {type: RuntimeDefault}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The security context of every container. */}}
+{{- define "headrace.confined" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+readOnlyRootFilesystem: true
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* The store's keys, as variables of a container; nothing where pods need none. */}}
+{{- define "headrace.storeKeys" -}}
+{{- $secret := include "headrace.secret" . -}}
+{{- if $secret }}
+{{- range list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
+- name: {{ . }}
+  valueFrom:
+    secretKeyRef: {name: {{ $secret }}, key: {{ . }}}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* MLflow as pods reach it. */}}
 {{- define "headrace.mlflowUrl" -}}
 {{- if .Values.mlflow.enabled -}}
@@ -88,6 +134,6 @@ node_selector:
   {{- toYaml .Values.nodeSelector | nindent 2 }}
 tolerations:
   {{- toYaml .Values.tolerations | nindent 2 }}
-ray_cluster: {{ .Values.rayCluster | quote }}
+ray_cluster: {{ .Values.rayCluster.name | quote }}
 queue: {{ .Values.queue | quote }}
 {{- end }}

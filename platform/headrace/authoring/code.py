@@ -107,11 +107,30 @@ def embedded_code(source: str, root: Path | None) -> tuple[str, frozenset[str]]:
 def project_code(target: str, root: Path) -> StepCode | None:
     """The code behind `module:function` below `root`, or None if it is not there."""
     module, _, function = target.partition(":")
+    file = _module_file(module, root)
+    return step_code(file, function) if file else None
+
+
+def imported_with(target: str, root: Path) -> tuple[Path, ...]:
+    """The project's modules that are imported with the module of `module:function`.
+
+    They have to be there, whether the function reaches them or not: importing a module runs all
+    of its top level.
+    """
+    file = _module_file(target.partition(":")[0], root)
+    if file is None:
+        return ()
+    walk = _Walk(root)
+    for one in (file, *_packages(file, root)):
+        walk.file(one)
+    return tuple(sorted(walk.seen))
+
+
+def _module_file(module: str, root: Path) -> Path | None:
     path = root.joinpath(*module.split("."))
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
-        if file.exists():
-            return step_code(file, function)
-    return None
+    return next(
+        (one for one in (path.with_suffix(".py"), path / "__init__.py") if one.exists()), None
+    )
 
 
 class _Walk:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from headrace.authoring.code import project_code, source_root
+from headrace.authoring.code import imported_with, project_code, source_root
 from headrace.authoring.components import read_program
 from headrace.compiling.bundle import Bundle, make_bundle
 from headrace.compiling.locate import PipelineSource, find_pipeline, load_pipeline
@@ -188,12 +188,13 @@ def _code_folder(file: Path, root: Path) -> Path:
 
 
 def _imported_modules(spec: Any, root: Path) -> tuple[Path, ...]:
-    """Project files that steps import, wherever they lie below the root."""
+    """Project files that steps and their modules import, wherever they lie below the root."""
     files: set[Path] = set()
     for executor in spec.deployment_spec["executors"].values():
         program = read_program(_plain(executor["container"])) if "container" in executor else None
-        code = project_code(program.target, root) if program else None
-        files.update(code.files if code else ())
+        if program:
+            code = project_code(program.target, root)
+            files.update(code.files if code else (), imported_with(program.target, root))
     return tuple(sorted(files))
 
 
