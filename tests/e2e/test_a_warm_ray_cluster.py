@@ -86,6 +86,7 @@ def test_it_runs_there_as_here_and_leaves_no_job(client):
     there = client.run(PIPELINE, "--new", "--no-cache")
     assert there.code == 0, there.errors
     assert there.said["outputs"] == here.said["outputs"] == {"Output": [1, 2, 3]}
+    assert [one.said["steps"][0]["outputs"]["peak"] for one in (here, there)] == [3, 3]
     assert client.site.cluster.list("rayjobs") == []
     assert jobs(client.site) == []
     assert ready(client.site) == nodes

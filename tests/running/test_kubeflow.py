@@ -55,6 +55,7 @@ class Replay(ThreadingHTTPServer):
         self.failures = []  # statuses with which the next requests are answered
         self.posted = []
         self.listed = []
+        self.uploaded = {}
         self.experiments = []
 
     @property
@@ -75,6 +76,8 @@ class Replay(ThreadingHTTPServer):
             return json.dumps({"runs": runs} if runs else {}).encode()
         if path == f"/apis/v2beta1/runs/{self.run_id}":
             return json.dumps(self.run()).encode()
+        if path == "/apis/v2beta1/pipelines/p-1/versions/v-2":
+            return json.dumps(self.uploaded).encode()
         if path == f"/apis/v1beta1/runs/{self.run_id}":
             text = json.dumps(self.as_it_was(self.moments.pop(0) if self.moments else None))
             return json.dumps({"pipeline_runtime": {"workflow_manifest": text}}).encode()
@@ -210,6 +213,20 @@ def test_one_look_tells_what_a_client_would_have_written_down(replay):
     first, *rest = kubeflow.so_far(replay.run_id, server)
     assert first == kubeflow.beginning(replay.run_id, server)
     assert [in_short(one) for one in rest] == [in_short(one) for one in followed(replay)]
+
+
+def test_a_run_of_an_uploaded_pipeline_tells_as_much(replay):
+    told = followed(replay)
+    run = dict(replay.recorded["run"])
+    replay.uploaded = {"pipeline_spec": run.pop("pipeline_spec")}
+    version = {"pipeline_id": "p-1", "pipeline_version_id": "v-2"}
+    replay.recorded = {
+        **replay.recorded, "run": {**run, "pipeline_version_reference": version},
+    }  # fmt: skip
+    assert [in_short(one) for one in followed(replay)] == [in_short(one) for one in told]
+    replay.uploaded = {}
+    with pytest.raises(EnvironmentProblem, match="does not say which pipeline the run is of"):
+        kubeflow.so_far(RUN_ID, kubeflow.connect(replay.url, "team"))
 
 
 def test_a_look_at_a_run_in_progress_has_no_end(replay):

@@ -7,6 +7,7 @@ from headrace.core.errors import UsageError
 from headrace.running.naming import LONGEST, require_free
 from headrace.running.run import run_pipeline
 from headrace.sites.home import Home
+from headrace.sites.journal import Journal
 
 
 @dsl.component
@@ -32,6 +33,18 @@ def test_a_run_has_the_name_it_was_given_and_no_other_run_has(home):
     assert caught.value.what == "There is a run named 'nightly-3' already."
     assert caught.value.where == (str(home.run("nightly-3")),)
     assert caught.value.hint == "choose another name, or leave --name out"
+
+
+def test_a_name_that_a_run_has_whose_id_is_another_servers_is_taken_too(home):
+    journal = Journal(home.run("1f2e"))
+    journal.write(
+        {"type": "run_started", "run": "1f2e", "called": "nightly", "pipeline": "a",
+         "parameters": {}, "pid": 1}
+    )  # fmt: skip
+    journal.close()
+    with pytest.raises(UsageError) as caught:
+        require_free("nightly", home)
+    assert caught.value.where == (str(home.run("1f2e")),)
 
 
 @pytest.mark.parametrize("name", ["a", "a-b", "2026-11-24", "x" * LONGEST])

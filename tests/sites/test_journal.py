@@ -146,6 +146,8 @@ def test_a_run_whose_id_is_another_servers_is_found_by_what_people_call_it(home,
     assert find_run(home, text).run_id == run
     with pytest.raises(UsageError, match=r"'twice' fits 2 runs.\n  try: .* of it: 4f2e, 3f2e"):
         find_run(home, "twice")
+    write(home, "twice", END, started=1)
+    assert find_run(home, "twice").folder == home.run("twice")
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ class Checks:
         self._asked_at = 0.0
         self._job = ""
         self._noted: set[str] = set()
+        self._silence = ""
 
     def at_work(self) -> None:
         """All workers are at work: what happened to them before does not matter any more."""
@@ -73,7 +74,7 @@ class Checks:
             StepFailed: There is nothing to wait for any more.
             EnvironmentProblem: KubeRay does not work.
         """
-        self._head()
+        self._head(submitted=submitted)
         if not self._asked.site.ray_cluster:
             self._ray_job()
         if not self._started:
@@ -81,10 +82,20 @@ class Checks:
         if submitted:
             self._ray_itself()
 
-    def _head(self) -> None:
-        head = self._pods.head
-        if head is None and self._asked.site.ray_cluster:
-            raise StepFailed(f"The Ray cluster {self._asked.site.ray_cluster} has no head now.")
+    def unanswered(self, said: str) -> None:
+        """The head has not taken the job."""
+        self._silence = said
+
+    def _head(self, *, submitted: bool) -> None:
+        head, warm = self._pods.head, self._asked.site.ray_cluster
+        if not submitted and (warm or self._silence) and self._waited > _PATIENCE:
+            why = f"takes no job: {self._silence[-300:]}" if head else "is not there"
+            whose = f"the head of the Ray cluster {warm}" if warm else "Ray's head"
+            self._note(f"waiting: {whose} {why}")
+            if self._waited > self._asked.site.limits.pending:
+                raise StepFailed(
+                    f"{whose[0].upper()}{whose[1:]} {why}.", where=head.name if head else ()
+                )
         if head and head.death:
             raise StepFailed(
                 f"Ray's head {head.death}; its workers ended with it.",
@@ -183,22 +194,37 @@ def no_kuberay(cluster: Cluster) -> EnvironmentProblem:
     )
 
 
-def cluster_is_ready(cluster: Cluster, name: str) -> None:
-    """See that the site's own Ray cluster is there.
+def await_cluster(
+    cluster: Cluster, name: str, *, seconds: float, on_note: Callable[[str], None]
+) -> None:
+    """Wait until the site's own Ray cluster is ready: it may be coming up, or have lost its head.
 
     Raises:
-        EnvironmentProblem: It is not, or it is not ready.
+        EnvironmentProblem: It is not there, or not ready in that time.
     """
+    since, noted = time.monotonic(), False
+    while problem := _unready(cluster, name):
+        if time.monotonic() - since > seconds:
+            raise problem
+        if not noted:
+            on_note(f"waiting: {problem.what}")
+        noted = True
+        time.sleep(_STATUS_PAUSE)
+
+
+def _unready(cluster: Cluster, name: str) -> EnvironmentProblem | None:
     found = cluster.get("rayclusters", name)
     if found is None:
         raise EnvironmentProblem(
             f"There is no RayCluster {name!r}, which the site names for Ray steps.",
             where=cluster.where,
-            hint="make it, or empty rayCluster in the chart's values: then each step has its own",
+            hint="make it (the chart does, with rayCluster.create), or have its name empty: "
+            "then each step has a cluster of its own",
         )
     state = str((found.get("status") or {}).get("state") or "")
     known = ray_states.meaning(ray_states.CLUSTER, state, f"the RayCluster {name}")
-    if known.state is not State.RUNNING:
-        raise EnvironmentProblem(
-            f"The RayCluster {name!r} is not ready: {known.sentence}.", where=cluster.where
-        )
+    if known.state is State.RUNNING:
+        return None
+    return EnvironmentProblem(
+        f"The RayCluster {name!r} is not ready: {known.sentence}.", where=cluster.where
+    )

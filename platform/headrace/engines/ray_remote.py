@@ -101,7 +101,10 @@ class Remote:
 
     def _begin(self) -> None:
         if self.stays:
-            return ray_checks.cluster_is_ready(self.cluster, self.asked.site.ray_cluster)
+            site = self.asked.site
+            return ray_checks.await_cluster(
+                self.cluster, site.ray_cluster, seconds=site.limits.pending, on_note=self.on_note
+            )
         try:
             self.checks.ray_job = self.cluster.create(ray_kubernetes.ray_job(self.asked))
         except errors.NotThere as error:
@@ -129,8 +132,10 @@ class Remote:
                 variables=self.variables if self.stays else {},
                 about=dict(self.asked.labels[ray_kubernetes.HEAD]),
             )
-        except NotAnswering:
+        except NotAnswering as error:
+            self.checks.unanswered(str(error))
             return None  # it is still starting; KubeRay would submit the job too, later
+        self.pods.at_stake = True
         self.checks.wait_anew()
         return Following(
             self.cluster,

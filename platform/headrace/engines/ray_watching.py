@@ -98,6 +98,8 @@ class Pods:
         self._selector = selector
         self._on_note = on_note
         self._stays = stays
+        self.at_stake = not stays
+        """Whether the training is on them: before that, whoever goes may be replaced."""
         self._began = self._looked = time.monotonic()
         self._spoken: set[str] = set()
         self._trouble = ""
@@ -112,6 +114,8 @@ class Pods:
         for uid, one in self.seen.items():
             one.gone = uid not in now
             one.judge()
+        if not self.at_stake:
+            self.seen = {uid: one for uid, one in self.seen.items() if not one.death}
 
     @property
     def head(self) -> Watched | None:

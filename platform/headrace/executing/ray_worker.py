@@ -13,8 +13,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from headrace.data.store import Store, local_path, store_of
@@ -71,19 +72,25 @@ def _call(job: Mapping[str, Any], store: Store, rank: int) -> bytes | None:
     function = entry.find(job["target"])
     arguments = unpacked(job["arguments"])
     uses = Uses(function, arguments)
-    with _inputs(store, uses.inputs, clear=job["stays"]):
-        for path in uses.outputs.values():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        value = function(**arguments)
-    if rank > 0:
-        return None
-    made = uses.outputs | {one.uri: Path(one.path) for one in _returned(value)}
-    for uri, path in made.items():
-        if uri.startswith("s3://") and path.exists():
-            store.upload(path, uri)
-            if job["stays"]:
-                remove(path)
-    files = {name: path.read_text() for name, path in uses.files.items() if path.exists()}
+    with TemporaryDirectory(prefix="headrace-") as folder, ExitStack() as after:
+        # The paths that KFP gives are the same in every run, and pods may outlive one.
+        uses.files = {name: Path(folder, name) for name in uses.files}
+        arguments |= {name: str(path) for name, path in uses.files.items()}
+        with _inputs(store, uses.inputs, clear=job["stays"]):
+            for path in uses.outputs.values():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if job["stays"] and rank == 0:
+                    after.callback(remove, path)
+            value = function(**arguments)
+        if rank > 0:
+            return None
+        made = uses.outputs | {one.uri: Path(one.path) for one in _returned(value)}
+        for uri, path in made.items():
+            if uri.startswith("s3://") and path.exists():
+                store.upload(path, uri)
+                if job["stays"]:
+                    remove(path)
+        files = {name: path.read_text() for name, path in uses.files.items() if path.exists()}
     state = {name: vars(one) for name, one in artifacts(arguments)}
     return pickled({"value": value, "artifacts": state, "files": files})
 

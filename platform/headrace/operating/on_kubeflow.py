@@ -28,18 +28,19 @@ def server_of(cluster: Cluster, site: Site) -> Iterator[Server]:
 
 
 def listing(there: Access) -> list[lists.Listed]:
-    """Its newest runs, oldest first; none where the site has no KFP or that does not answer."""
+    """Its newest runs, oldest first; none where the site has no KFP.
+
+    Raises:
+        HeadraceError: It does not answer, or does not let us in.
+    """
     if there.cluster is None or there.site is None or not there.site.kfp.url:
         return []
-    try:
-        with server_of(there.cluster, there.site) as server:
-            return lists.listing(server)
-    except HeadraceError:  # what the store and the pods tell is still there
-        return []
+    with server_of(there.cluster, there.site) as server:
+        return lists.listing(server)
 
 
 def recall(there: Access, run: str, site: Mapping[str, str]) -> list[Event]:
-    """What has become of a run, as its own journal would tell; nothing if nobody can say.
+    """What has become of a run, as its own journal would tell; nothing if KFP cannot say.
 
     Args:
         there: The site.

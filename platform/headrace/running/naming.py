@@ -9,6 +9,7 @@ from datetime import datetime
 from headrace.core.errors import UsageError
 from headrace.data.store import Store
 from headrace.sites.home import Home
+from headrace.sites.journal import list_runs
 
 LONGEST = 40
 """Letters in a chosen name: names of pods and labels begin with it and have 63."""
@@ -41,6 +42,7 @@ def require_free(name: str, home: Home, store: Store | None = None) -> None:
         )
 
     places = [str(home.run(name))] if home.run(name).exists() else []
+    places += [str(one.folder) for one in list_runs(home) if one.called == name]
     if store is not None:
         uris = [store.uri(part, name) for part in _PARTS]
         places += [uri for uri in uris if store.listing(uri)]

@@ -118,7 +118,8 @@ def find_run(home: Home, text: str) -> RunRecord:
     if text == "latest" and runs:
         return runs[-1]
     for matches in (
-        [one for one in runs if text in one.names],
+        [one for one in runs if one.run_id == text],
+        [one for one in runs if one.called == text],
         [one for one in runs if any(name.startswith(text) for name in one.names)],
         [one for one in runs if any(text in name for name in one.names)],
     ):

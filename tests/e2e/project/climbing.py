@@ -1,13 +1,15 @@
 """A training without data: each epoch adds one, and is kept."""
 
 from kfp import dsl
-from kfp.dsl import Model, Output
+from kfp.dsl import Model, Output, OutputPath
 
 import headrace as hr
 
 
 @hr.ray(workers=2, cpus_per_worker=0.5)
-def climb(model: Output[Model], epochs: int, seconds: float) -> list:
+def climb(
+    model: Output[Model], peak: OutputPath(int), epochs: int, seconds: float
+) -> list:  # fmt: skip
     """Heights after each epoch that ran here, from the one where the last checkpoint was."""
     import tempfile
     import time
@@ -31,9 +33,10 @@ def climb(model: Output[Model], epochs: int, seconds: float) -> list:
     print(f"rank {rank} is up")
     if rank == 0:
         Path(model.path).write_text(str(height))
+        Path(peak).write_text(str(height))
     return heights
 
 
 @dsl.pipeline(name="climbing")
 def climbing(epochs: int = 3, seconds: float = 0.0) -> list:
-    return climb(epochs=epochs, seconds=seconds).output
+    return climb(epochs=epochs, seconds=seconds).outputs["Output"]

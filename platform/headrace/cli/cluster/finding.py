@@ -17,6 +17,7 @@ from headrace.core.states import State
 from headrace.operating import on_kubeflow, recalling, seeing
 from headrace.operating.access import Access, access
 from headrace.operating.seeing import Seen
+from headrace.running.kubeflow.listing import Listed
 from headrace.sites.home import Home
 from headrace.sites.journal import Event, RunRecord, find_run, list_runs, read_events
 
@@ -144,7 +145,8 @@ def _without_client(run: Found, there: Access, seen: Seen) -> RunView:
     """A run whose client is gone: its pods may have gone on, and have ended since."""
     assert run.view.site
     try:
-        events = recalling.recall(there.store, run.view.run, seen.pods, run.view.site)
+        events = on_kubeflow.recall(there, run.kfp_run, run.view.site) if run.kfp_run else []
+        events = events or recalling.recall(there.store, run.view.run, seen.pods, run.view.site)
     except HeadraceError:
         return run.view
     since, before = fold(events), fold(run.events)
@@ -175,15 +177,24 @@ def site_of(record: RunRecord) -> Mapping[str, str]:
 def _on_site(home: Home, text: str, there: Access) -> tuple[str, Path | None]:
     """The id of the run that is meant, and its folder if it was begun here."""
     here = [one for one in list_runs(home) if same_site(one, there)]
-    local = {name: one for one in here for name in one.names}
+    local = {one.run_id: one.folder for one in here}
     if text in local:
-        return local[text].run_id, local[text].folder
+        return text, local[text]
     if there.problem and there.cluster is None:
         raise there.problem
     if _KFP_ID.fullmatch(text):  # the server may know it, however old it is
         return text, None
-    run = _chosen(text, _known(here, there), there)
-    return run, next((one.folder for one in here if one.run_id == run), None)
+    try:
+        listed, silence = on_kubeflow.listing(there), None
+    except HeadraceError as problem:
+        listed, silence = [], problem
+    try:
+        run = _chosen(text, _known(here, listed, there), there)
+    except UsageError as error:
+        raise silence or error from None
+    if silence and text == "latest" and run not in local:
+        raise silence
+    return run, local.get(run)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,11 +210,11 @@ class _Known:
         return self.called, self.run
 
 
-def _known(here: Sequence[RunRecord], there: Access) -> list[_Known]:
+def _known(here: Sequence[RunRecord], listed: Sequence[Listed], there: Access) -> list[_Known]:
     """All runs of a site that are remembered anywhere, oldest first."""
     found = {
         one.run: _Known(run=one.run, called=one.called, moment=recalling.stamp(one.created))
-        for one in on_kubeflow.listing(there)
+        for one in listed
     }
     for record in here:
         moment = recalling.stamp(record.started)
@@ -217,7 +228,8 @@ def _chosen(text: str, known: Sequence[_Known], there: Access) -> str:
     if text == "latest" and known:
         return known[-1].run
     for matches in (
-        [one for one in known if text in one.names],
+        [one for one in known if one.run == text],
+        [one for one in known if one.called == text],
         [one for one in known if any(name.startswith(text) for name in one.names)],
         [one for one in known if any(text in name for name in one.names)],
     ):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @home_option
 @json_option
 def command(run: str, on: str | None, namespace: str, home: Home, as_json: bool) -> int:
-    """End RUN: an id, its unique beginning, or `latest`. What is complete is kept, so that
+    """End RUN: a name or id, its unique beginning, or `latest`. What is complete is kept, so that
     running the pipeline again goes on from there.
 
     A run whose client is at work on this machine is ended by it, as by Ctrl-C. If the client is
@@ -122,10 +122,10 @@ def _record(run: Found) -> bool:
 def _begun_elsewhere(run: Found, text: str) -> dict[str, Any]:
     if run.view.state.done and not (run.seen and run.seen.active):
         return {"state": run.view.state.value, "was_over": True, "removed": {}}
-    if text != run.view.run:
+    if text not in (run.view.run, run.view.name):
         raise UsageError(
-            "A run that another machine has begun is cancelled by its whole id.",
-            hint=f"headrace cancel {run.view.run} --on {run.view.where.partition('/')[0]} …",
+            "A run that another machine has begun is cancelled by its whole name.",
+            hint=f"headrace cancel {run.view.name} --on {run.view.where.partition('/')[0]} …",
         )
     removed = _sweep(run)
     return {"state": "cancelled", "was_over": not removed, "removed": removed}

@@ -56,7 +56,7 @@ def command(
     home: Home,
     as_json: bool,
 ) -> int:
-    """Show the logs of RUN (an id, its unique beginning, or `latest`), or of one STEP of it.
+    """Show the logs of RUN (a name or id, its unique beginning, or `latest`), or of one STEP of it.
 
     Several logs are told apart by their steps' names at the start of each line, and on a
     cluster by the pods that wrote them: a Spark step's driver and executors, a Ray step's own
@@ -201,4 +201,4 @@ def _say_none(view: RunView, steps: tuple[StepView, ...], folder: Path | None) -
         click.echo(f"{step.name} has no log: {step.reason or step.state.value}", err=True)
         return
     where = f"in {shown(folder / 'logs')}" if folder else "that its site keeps"
-    click.echo(f"Run {view.run} has no logs {where}.", err=True)
+    click.echo(f"Run {view.name} has no logs {where}.", err=True)

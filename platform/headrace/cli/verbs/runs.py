@@ -24,7 +24,7 @@ from headrace.sites.home import Home
 @home_option
 @json_option
 def command(run: str | None, pipeline: str | None, last: int, home: Home, as_json: bool) -> int:
-    """List the latest runs, or sum up one RUN: an id, its unique beginning, or `latest`."""
+    """List the latest runs, or sum up one RUN: a name or id, its unique beginning, or `latest`."""
     from headrace.cli import console
 
     if run:

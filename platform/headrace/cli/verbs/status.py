@@ -39,7 +39,7 @@ _REFRESH_SECONDS = 2.0
 def command(
     run: str, watch: bool, on: str | None, namespace: str, home: Home, as_json: bool
 ) -> int:
-    """Show where RUN stands (an id, its unique beginning, or `latest`): each step and, on a
+    """Show where RUN stands (a name or id, its unique beginning, or `latest`): each step and, on a
     cluster, its pods with what they wait for, its Ray cluster, and Kubernetes' warnings.
 
     A run that this machine has begun is found by its name alone, wherever it takes place. One

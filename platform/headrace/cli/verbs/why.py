@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def command(
     run: str, step: str | None, on: str | None, namespace: str, home: Home, as_json: bool
 ) -> int:
-    """Say why RUN (an id, its unique beginning, or `latest`), or one STEP of it, failed; or
+    """Say why RUN (a name or id, its unique beginning, or `latest`), or one STEP of it, failed; or
     what it waits for; or that nothing is wrong with it.
 
     Everything that is known is put together: the step's own exception, how Kubernetes' pods
@@ -55,7 +55,7 @@ def command(
         words = home_words(home)
         next_steps = tuple(_next_steps(one, explanation, words))
         below = f"{Path.cwd()}/"
-        page = why_picture(explanation, run=one.view.run, next_steps=next_steps, below=below)
+        page = why_picture(explanation, run=one.view.name, next_steps=next_steps, below=below)
         console.show(page)
         if one.there and one.there.problem:
             click.echo(f"The site is not seen whole: {one.there.problem.what}", err=True)
@@ -98,7 +98,7 @@ def _next_steps(run: Found, found: Explanation, words: str) -> list[str]:
         words = f" --on {view.site['context']} --namespace {view.site['namespace']}"
     steps = [one.step for one in found.causes[:1] if one.step]
     name = f" {steps[0]}" if steps else ""
-    lines = [f"headrace logs {view.run}{name}{words}"]
+    lines = [f"headrace logs {view.name}{name}{words}"]
     if found.verdict == "killed" and view.site:
-        lines.append(f"headrace cancel {view.run}{words.replace('--namespace', '-n')}")
+        lines.append(f"headrace cancel {view.name}{words.replace('--namespace', '-n')}")
     return lines

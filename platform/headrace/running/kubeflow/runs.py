@@ -17,14 +17,21 @@ from typing import Any
 
 import yaml
 
-from headrace.core.errors import EnvironmentProblem, RunCancelled, UsageError
+from headrace.core.errors import EnvironmentProblem, HeadraceError, RunCancelled
 from headrace.core.states import State
 from headrace.executing import failures
 from headrace.running.artifacts import Outputs
 from headrace.running.kubeflow import podlog, workflow
 from headrace.running.kubeflow.account import Account
 from headrace.running.kubeflow.graph_outputs import outputs_of_run
-from headrace.running.kubeflow.server import Server, connect, equal, log, run_path
+from headrace.running.kubeflow.server import (
+    Server,
+    connect,
+    equal,
+    fetch_run,
+    log,
+    run_path,
+)
 from headrace.running.kubeflow.server import workflow as fetch_workflow
 from headrace.running.kubeflow.values import outputs_of
 from headrace.sites.journal import Event
@@ -101,7 +108,7 @@ def beginning(run_id: str, server: Server) -> Event:
     Raises:
         UsageError: The server has no such run.
     """
-    run = server.json("GET", run_path(run_id))
+    run = fetch_run(run_id, server)
     return {
         "type": "run_started",
         "time": workflow.when(run["created_at"]),
@@ -196,7 +203,7 @@ class _Following:
             self.pause()
 
     def look(self) -> Mapping[str, Any]:
-        run: dict[str, Any] = {"state": "", **self.server.json("GET", run_path(self.run_id))}
+        run: dict[str, Any] = {"state": "", **fetch_run(self.run_id, self.server)}
         over = run["state"] in _FINAL
         now = _mark(run)
         # The workflow is many times as large: it is read when something has changed, and
@@ -263,9 +270,9 @@ class _Source:
         try:
             found = self._server.json("GET", "/apis/v1alpha1/tasks", query=query)
             run_id = found["tasks"][0]["runId"]
-            run = self._server.json("GET", run_path(run_id))
+            run = fetch_run(run_id, self._server)
             steps = workflow.read(_ir(run), fetch_workflow(run_id, self._server))
-        except (KeyError, IndexError, UsageError):  # forgotten since, or not told to us
+        except (KeyError, IndexError, HeadraceError):  # forgotten since, or not told to us
             return None
         for step in steps:
             pod = step.attempts[-1] if step.attempts else None
@@ -297,8 +304,14 @@ def _uncached(ir: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ir(run: Mapping[str, Any]) -> Mapping[str, Any]:
-    spec: Mapping[str, Any] = run["pipeline_spec"]
+    spec: Mapping[str, Any] = run.get("pipeline_spec") or {}
     found: Mapping[str, Any] = spec.get("pipeline_spec", spec)
+    if "pipelineInfo" not in found:
+        raise EnvironmentProblem(
+            "Kubeflow Pipelines does not say which pipeline the run is of.",
+            where=f"run {run.get('run_id', '')}",
+            hint="look at it in the UI of Kubeflow Pipelines: headrace reads runs of version 2",
+        )
     return found
 
 

@@ -122,6 +122,19 @@ def run_path(run_id: str) -> str:
     return f"/apis/v2beta1/runs/{quote(run_id, safe='')}"
 
 
+def fetch_run(run_id: str, server: Server) -> dict[str, Any]:
+    """A run with the pipeline that it runs, which for an uploaded one stands elsewhere."""
+    found: dict[str, Any] = server.json("GET", run_path(run_id))
+    version = found.get("pipeline_version_reference") or {}
+    if "pipeline_spec" not in found and {"pipeline_id", "pipeline_version_id"} <= set(version):
+        pipeline, number = (
+            quote(version[f"pipeline_{one}id"], safe="") for one in ("", "version_")
+        )
+        path = f"/apis/v2beta1/pipelines/{pipeline}/versions/{number}"
+        found["pipeline_spec"] = server.json("GET", path).get("pipeline_spec") or {}
+    return found
+
+
 def log(run_id: str, pod: str, server: Server) -> str | None:
     """The log of a pod of a run, as far as it is there; None if there is none."""
     path = f"/apis/v1alpha1/runs/{quote(run_id, safe='')}/nodes/{quote(pod, safe='')}/log"

@@ -60,7 +60,7 @@ class Submission:
             server = self._server(until)
             before = self.options.run_id
             known = read_events(self.home.run(before)) if before else []
-            called = _called(known) or self._name(server)
+            called = _called(known) if before else self._name(server)
             run_id = before or self._submit(server, called)
             folder = self.home.run(run_id)
             journal = Journal(folder)
