@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from headrace.core.states import State
+from headrace.engines.ray_remote import forgotten
 from headrace.engines.ray_states import CLUSTER, JOB, RAY_JOB, meaning, ray_job_end
 from headrace.engines.ray_watching import Watched
 
@@ -117,3 +118,15 @@ def test_what_became_of_a_pod(manifest, before, gone, death):
 def test_the_script_for_workers_is_bash():
     script = Path(__file__).parents[2] / "platform/headrace/engines/ray_gcs_ready.sh"
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+def test_jobs_of_killed_steps_are_forgotten_and_no_others():
+    ours = {"headrace.dev/run": "r"}
+    jobs = [
+        {"submission_id": "old", "metadata": ours, "end_time": 800_000},
+        {"submission_id": "late", "metadata": ours, "end_time": 950_000},
+        {"submission_id": "at work", "metadata": ours, "end_time": None},
+        {"submission_id": "somebody's", "metadata": {}, "end_time": 800_000},
+        {"submission_id": "", "metadata": None, "end_time": 800_000},
+    ]
+    assert forgotten(jobs, now=1000.0) == ["old"]

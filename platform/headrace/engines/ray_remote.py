@@ -6,12 +6,12 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.cluster import errors
+from headrace.cluster import errors, labels
 from headrace.cluster.client import Cluster
 from headrace.core.errors import HeadraceError
 from headrace.data.store import Store
@@ -36,6 +36,10 @@ _PAUSE = 0.4
 """Seconds between two looks for the result. It is not all that a look costs: pods are listed."""
 _DRAIN = 3.0
 """Seconds that what belongs to a result may come after it: last lines, a pod's status."""
+_ENDS = 10.0
+"""Seconds that a job on a cluster that stays may take to end."""
+_COMES = 120.0
+"""Seconds after which nobody comes any more for a job that is over."""
 _LAST_LINES = 2.0
 """Seconds for the last lines of a job that left no result."""
 
@@ -208,7 +212,7 @@ class Remote:
             self.following.stop(0.0 if well or leaving else _LAST_LINES)
         with suppress(HeadraceError):
             logs = {} if well or leaving else ray_evidence.pod_logs(self.cluster, self.pods)
-            self._remove()
+            self._remove(well=well)
             ray_evidence.keep(
                 self.store,
                 self.folder,
@@ -218,7 +222,7 @@ class Remote:
                 logs=logs,
             )
 
-    def _remove(self) -> None:
+    def _remove(self, *, well: bool) -> None:
         if not self.stays:
             self.cluster.delete("rayjobs", self.asked.name)
             return
@@ -227,10 +231,23 @@ class Remote:
             return
         dashboard, job = Dashboard(host=head.address), self.asked.name
         with suppress(NotAnswering):
-            if not _over(dashboard, job):
+            # One that has done its work is about to end by itself.
+            if not (well and until(lambda: _over(dashboard, job), _ENDS)):
                 dashboard.stop(job)
-            until(lambda: _over(dashboard, job), 5.0)
+            until(lambda: _over(dashboard, job), _ENDS)
             dashboard.forget(job)
+            for one in forgotten(dashboard.jobs(), time.time()):
+                dashboard.forget(one)
+
+
+def forgotten(jobs: Iterable[Mapping[str, Any]], now: float) -> list[str]:
+    """The jobs of steps that were killed: they are over, and nobody has come for them since."""
+    return [
+        str(one["submission_id"])
+        for one in jobs
+        if labels.RUN in (one.get("metadata") or {})
+        and (one.get("end_time") or now * 1000) / 1000 < now - _COMES
+    ]
 
 
 def _over(dashboard: Dashboard, job: str) -> bool:

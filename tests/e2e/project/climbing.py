@@ -6,7 +6,7 @@ from kfp.dsl import Model, Output, OutputPath
 import headrace as hr
 
 
-@hr.ray(workers=2, cpus_per_worker=0.5)
+@hr.ray(workers=2, cpus_per_worker=1)
 def climb(
     model: Output[Model], peak: OutputPath(int), epochs: int, seconds: float
 ) -> list:  # fmt: skip
