@@ -120,7 +120,7 @@ def test_the_script_for_workers_is_bash():
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
 
 
-def test_jobs_of_killed_steps_are_forgotten_and_no_others():
+def test_jobs_of_steps_that_are_long_over_are_forgotten_and_no_others():
     ours = {"headrace.dev/run": "r"}
     jobs = [
         {"submission_id": "old", "metadata": ours, "end_time": 800_000},

@@ -36,10 +36,8 @@ _PAUSE = 0.4
 """Seconds between two looks for the result. It is not all that a look costs: pods are listed."""
 _DRAIN = 3.0
 """Seconds that what belongs to a result may come after it: last lines, a pod's status."""
-_ENDS = 10.0
-"""Seconds that a job on a cluster that stays may take to end."""
 _COMES = 120.0
-"""Seconds after which nobody comes any more for a job that is over."""
+"""Seconds after which nobody looks any more at a job that is over."""
 _LAST_LINES = 2.0
 """Seconds for the last lines of a job that left no result."""
 
@@ -231,17 +229,16 @@ class Remote:
             return
         dashboard, job = Dashboard(host=head.address), self.asked.name
         with suppress(NotAnswering):
-            # One that has done its work is about to end by itself.
-            if not (well and until(lambda: _over(dashboard, job), _ENDS)):
+            # One that has done its work is about to end by itself. Its record stays for a while:
+            # Ray, which looks after the job a little longer, would make another one.
+            if not well and not _over(dashboard, job):
                 dashboard.stop(job)
-            until(lambda: _over(dashboard, job), _ENDS)
-            dashboard.forget(job)
             for one in forgotten(dashboard.jobs(), time.time()):
                 dashboard.forget(one)
 
 
 def forgotten(jobs: Iterable[Mapping[str, Any]], now: float) -> list[str]:
-    """The jobs of steps that were killed: they are over, and nobody has come for them since."""
+    """The jobs of steps that have been over for so long that nobody looks at them any more."""
     return [
         str(one["submission_id"])
         for one in jobs
