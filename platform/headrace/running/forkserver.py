@@ -171,10 +171,23 @@ class ForkServer:
             self.end()
 
     def end(self) -> None:
-        """Take the steps along: whoever asked for them is gone."""
+        """Take the steps along: whoever asked for them is gone.
+
+        What is to outlive the run and still waits for its imports gets them from a process that
+        nobody waits for.
+        """
         for pid, (_, outlives) in self.children.items():
             if not outlives:
                 _kill_group(pid)
+        late = [one for one in self.waiting if one["job"].get("outlives")]
+        if late and os.fork() == 0:
+            os.setsid()
+            self.channel.close()
+            for request in late:
+                while not self.ready.issuperset(request["needs"]) and self.missing:
+                    self.import_next()
+                if os.fork() == 0:
+                    self.become(request["job"])
         os._exit(0)
 
 
