@@ -70,6 +70,7 @@ class Server:
         self.libraries = [one for one in libraries if one in MODULES]
         self._log = log
         self._processes: dict[int, Process] = {}
+        self._outliving: list[int] = []
         self._program: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -105,6 +106,7 @@ class Server:
         await self.start()
         number = len(self._processes)
         process = self._processes[number] = Process(self, number)
+        self._outliving += [number] if job.get("outlives") else []
         ahead = [one for one in needs if one in self.libraries]
         self._send({"id": number, "needs": ahead, "job": job})
         return process
@@ -120,12 +122,16 @@ class Server:
             self._writer.write(json.dumps(message).encode() + b"\n")
 
     async def close(self) -> None:
-        """End the server and whatever it still runs."""
+        """End the server and whatever it still runs.
+
+        One that has yet to begin what is to outlive the run does that, and ends by itself.
+        """
+        late = any(not self._processes[one].started.done() for one in self._outliving)
         if self._writer is not None:
             self._writer.close()
         if self._reading is not None:
             self._reading.cancel()
-        if self._program is not None:
+        if self._program is not None and not late:
             with suppress(subprocess.TimeoutExpired):
                 await asyncio.to_thread(self._program.wait, GRACE)
             self._program.kill()
