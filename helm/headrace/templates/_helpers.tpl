@@ -37,7 +37,7 @@ app.kubernetes.io/component: mlflow
 {{- required "store.url is missing: the bucket and prefix of the site, such as s3://headrace/site" .Values.store.url | trimSuffix "/" -}}
 {{- end }}
 
-{{/* What every pod's specification says of where it goes and how its images are pulled. */}}
+{{/* What every pod's specification says: where it goes, how its images are pulled, as whom. */}}
 {{- define "headrace.placed" -}}
 enableServiceLinks: false
 securityContext:

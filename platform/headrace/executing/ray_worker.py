@@ -87,9 +87,9 @@ def _call(job: Mapping[str, Any], store: Store, rank: int) -> bytes | None:
         made = uses.outputs | {one.uri: Path(one.path) for one in _returned(value)}
         for uri, path in made.items():
             if uri.startswith("s3://") and path.exists():
-                store.upload(path, uri)
                 if job["stays"]:
-                    remove(path)
+                    after.callback(remove, path)
+                store.upload(path, uri)
         files = {name: path.read_text() for name, path in uses.files.items() if path.exists()}
     state = {name: vars(one) for name, one in artifacts(arguments)}
     return pickled({"value": value, "artifacts": state, "files": files})

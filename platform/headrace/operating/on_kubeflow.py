@@ -33,10 +33,8 @@ def listing(there: Access) -> list[lists.Listed]:
     Raises:
         HeadraceError: It does not answer, or does not let us in.
     """
-    if there.cluster is None or there.site is None or not there.site.kfp.url:
-        return []
-    with server_of(there.cluster, there.site) as server:
-        return lists.listing(server)
+    with _server(there) as server:
+        return lists.listing(server) if server else []
 
 
 def recall(there: Access, run: str, site: Mapping[str, str]) -> list[Event]:
@@ -47,11 +45,18 @@ def recall(there: Access, run: str, site: Mapping[str, str]) -> list[Event]:
         run: KFP's id of the run.
         site: Context, namespace and driver, as journals have them.
     """
-    if there.cluster is None or there.site is None or not there.site.kfp.url:
-        return []
     try:
-        with server_of(there.cluster, there.site) as server:
-            first, *rest = kubeflow.so_far(run, server)
+        with _server(there) as server:
+            told = kubeflow.so_far(run, server) if server else []
     except HeadraceError:
         return []
-    return [{**first, "site": dict(site), "pid": None}, *rest]
+    return [{**one, "site": dict(site), "pid": None} for one in told[:1]] + told[1:]
+
+
+@contextmanager
+def _server(there: Access) -> Iterator[Server | None]:
+    if there.cluster is None or there.site is None or not there.site.kfp.url:
+        yield None
+        return
+    with server_of(there.cluster, there.site) as server:
+        yield server

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from headrace.core.errors import UsageError, did_you_mean
 from headrace.core.states import State
@@ -66,11 +67,6 @@ class RunRecord:
     folder: Path
     """The run's folder."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What it answers to."""
-        return tuple(dict.fromkeys((self.called, self.run_id)))
-
 
 class Follower:
     """Reads what was added to a journal since the last time."""
@@ -108,20 +104,32 @@ def list_runs(home: Home) -> list[RunRecord]:
     return sorted(records, key=lambda one: one.started)
 
 
-def find_run(home: Home, text: str) -> RunRecord:
-    """The run that `text` means: a name or an id, a unique beginning or part of one, or `latest`.
+class Named(Protocol):
+    """Anything that stands for a run."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+
+    @property
+    def called(self) -> str:
+        """What people call it."""
+
+
+_Run = TypeVar("_Run", bound=Named)
+
+
+def choose(text: str, runs: Sequence[_Run]) -> _Run | None:
+    """The run that `text` means: by its id, its name, a beginning or a part of either.
 
     Raises:
-        UsageError: None or several runs fit.
+        UsageError: Several fit.
     """
-    runs = list_runs(home)
-    if text == "latest" and runs:
-        return runs[-1]
     for matches in (
         [one for one in runs if one.run_id == text],
         [one for one in runs if one.called == text],
-        [one for one in runs if any(name.startswith(text) for name in one.names)],
-        [one for one in runs if any(text in name for name in one.names)],
+        [one for one in runs if one.run_id.startswith(text) or one.called.startswith(text)],
+        [one for one in runs if text in one.run_id or text in one.called],
     ):
         if len(matches) == 1:
             return matches[0]
@@ -131,6 +139,20 @@ def find_run(home: Home, text: str) -> RunRecord:
             raise UsageError(
                 f"{text!r} fits {len(matches)} runs.", hint=f"say more of it: {', '.join(few)}"
             )
+    return None
+
+
+def find_run(home: Home, text: str) -> RunRecord:
+    """The run that `text` means: a name or an id, a unique beginning or part of one, or `latest`.
+
+    Raises:
+        UsageError: None or several runs fit.
+    """
+    runs = list_runs(home)
+    if text == "latest" and runs:
+        return runs[-1]
+    if (found := choose(text, runs)) is not None:
+        return found
     raise UsageError(
         f"There is no run {text!r}.",
         where=str(home.runs),

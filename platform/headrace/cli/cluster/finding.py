@@ -19,7 +19,7 @@ from headrace.operating.access import Access, access
 from headrace.operating.seeing import Seen
 from headrace.running.kubeflow.listing import Listed
 from headrace.sites.home import Home
-from headrace.sites.journal import Event, RunRecord, find_run, list_runs, read_events
+from headrace.sites.journal import Event, RunRecord, choose, find_run, list_runs, read_events
 
 _MOST_NAMED = 20
 _KFP_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -201,45 +201,30 @@ def _on_site(home: Home, text: str, there: Access) -> tuple[str, Path | None]:
 class _Known:
     """A run that somebody remembers."""
 
-    run: str
+    run_id: str
     called: str
     moment: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.called, self.run
 
 
 def _known(here: Sequence[RunRecord], listed: Sequence[Listed], there: Access) -> list[_Known]:
     """All runs of a site that are remembered anywhere, oldest first."""
     found = {
-        one.run: _Known(run=one.run, called=one.called, moment=recalling.stamp(one.created))
+        one.run: _Known(run_id=one.run, called=one.called, moment=recalling.stamp(one.created))
         for one in listed
     }
     for record in here:
         moment = recalling.stamp(record.started)
-        found[record.run_id] = _Known(run=record.run_id, called=record.called, moment=moment)
+        found[record.run_id] = _Known(run_id=record.run_id, called=record.called, moment=moment)
     for run in recalling.runs_of(there.cluster, there.store) - set(found):
-        found[run] = _Known(run=run, called=run, moment=recalling.moment(run, there.store))
+        found[run] = _Known(run_id=run, called=run, moment=recalling.moment(run, there.store))
     return sorted(found.values(), key=lambda one: (one.moment, one.called))
 
 
 def _chosen(text: str, known: Sequence[_Known], there: Access) -> str:
     if text == "latest" and known:
-        return known[-1].run
-    for matches in (
-        [one for one in known if one.run == text],
-        [one for one in known if one.called == text],
-        [one for one in known if any(name.startswith(text) for name in one.names)],
-        [one for one in known if any(text in name for name in one.names)],
-    ):
-        if len(matches) == 1:
-            return matches[0].run
-        if matches:
-            alike = {one.called for one in matches} == {text}
-            few = [one.run if alike else one.called for one in matches[-3:]]
-            hint = f"say more of it: {', '.join(few)}"
-            raise UsageError(f"{text!r} fits {len(matches)} runs.", hint=hint)
+        return known[-1].run_id
+    if (found := choose(text, known)) is not None:
+        return found.run_id
     what = "There is no run there yet." if text == "latest" else f"There is no run {text!r}."
     few = [one.called for one in known[-_MOST_NAMED:]]
     raise UsageError(what, where=there.where, hint=did_you_mean(text, few) or "headrace run")
