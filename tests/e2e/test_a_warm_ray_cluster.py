@@ -90,9 +90,10 @@ def test_it_runs_there_as_here_and_leaves_no_job(client):
     assert client.site.cluster.list("rayjobs") == []
     until(lambda: not jobs(client.site), 30, "no job is at work")
     assert ready(client.site) == nodes
-    log = client.say("logs", there.said["run"], "climb", on=False)
-    said = [one for one in log.splitlines() if one.endswith(" is up")]
-    assert sorted(one[-len("rank 0 is up") :] for one in said) == ["rank 0 is up", "rank 1 is up"]
+    for source in ("driver", "ray"):  # the step's own log has all lines, each worker's its own
+        log = client.say("logs", there.said["run"], "climb", "--source", source, on=False)
+        said = [one[-len("rank 0 is up") :] for one in log.splitlines() if one.endswith(" is up")]
+        assert sorted(said) == ["rank 0 is up", "rank 1 is up"], source
 
 
 def test_a_worker_that_is_lost_is_replaced(client):
