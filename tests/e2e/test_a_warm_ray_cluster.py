@@ -129,3 +129,20 @@ def test_two_at_once_take_turns(client):
     done = [finish(run) for run in runs]
     assert [one.code for one in done] == [0, 0], [one.errors for one in done]
     until(lambda: not jobs(client.site), 30, "no job is at work")
+
+
+def test_two_of_the_same_do_not_share_checkpoints(client, tmp_path):
+    options = ("-p", "seconds=2", "-p", "epochs=7")
+    clients = [client, Client(site=client.site, home=tmp_path / "another")]
+    runs = [one.start(PIPELINE, *options) for one in clients]
+    done = [finish(run) for run in runs]
+    assert [one.code for one in done] == [0, 0], [one.errors for one in done]
+    assert [one.said["outputs"] for one in done] == [{"Output": [*range(1, 8)]}] * 2
+    notes = [
+        one["text"]
+        for client in clients
+        for one in client.events()
+        if one["type"] == "step_note" and "elsewhere" in one["text"]
+    ]
+    assert notes == ["the same training is under way elsewhere: this one starts from the beginning"]
+    assert client.site.cluster.list("configmaps", "headrace.dev/role=ray-claim") == []

@@ -45,32 +45,36 @@ def run(
     _end_orderly()
     checkpoints = _checkpoints(function, arguments, spec, around)
     key = _digest(checkpoints)[:12]
-    claim = ray_claims.claim(
-        around.cluster,
-        labels.name("ray", _last(around.step), key, longest=ray_kubernetes.LONGEST_NAME),
-        stays=bool(around.site.ray_cluster),
-        on_note=reports.note,
-    )
-    if not claim.first:
-        checkpoints = f"{around.folder}/checkpoints"
-    job = {
-        "name": claim.name,
-        "target": f"{function.__module__}:{function.__qualname__}",
-        "code": around.code,
-        "spec": spec.to_dict(),
-        "threads": max(1, int(spec.cpus_per_worker)),
-        "arguments": ray_worker.packed(arguments),
-        "root": _task_root(),
-        "checkpoints": checkpoints,
-        "folder": around.folder,
-        "owner": {"name": around.pod_name, "uid": around.pod_uid},
-        "stays": bool(around.site.ray_cluster),
+    warm = bool(around.site.ray_cluster)
+    mark = {
+        "labels": around.labels(ray_kubernetes.CLAIM),
+        "annotations": around.annotations,
+        "ownerReferences": [around.owner],
     }
-    around.store.write(f"{around.folder}/{ray_job.JOB}", json.dumps(job).encode())
-    result = _remote(claim.name, spec, around).run()
-    value = taken(result, arguments, spec)
-    around.store.delete(checkpoints)
-    return value
+    name = labels.name("ray", _last(around.step), key, longest=ray_kubernetes.LONGEST_NAME)
+    with ray_claims.claim(
+        around.cluster, name, metadata=mark, stays=warm, on_note=reports.note
+    ) as claim:
+        if not claim.first:
+            checkpoints = f"{around.folder}/checkpoints"
+        job = {
+            "name": claim.name,
+            "target": f"{function.__module__}:{function.__qualname__}",
+            "code": around.code,
+            "spec": spec.to_dict(),
+            "threads": max(1, int(spec.cpus_per_worker)),
+            "arguments": ray_worker.packed(arguments),
+            "root": _task_root(),
+            "checkpoints": checkpoints,
+            "folder": around.folder,
+            "owner": {"name": around.pod_name, "uid": around.pod_uid},
+            "stays": warm,
+        }
+        around.store.write(f"{around.folder}/{ray_job.JOB}", json.dumps(job).encode())
+        result = _remote(claim.name, spec, around).run()
+        value = taken(result, arguments, spec)
+        around.store.delete(checkpoints)
+        return value
 
 
 def _remote(name: str, spec: RaySpec, around: Surroundings) -> Remote:
