@@ -16,7 +16,7 @@ test: check ## Everything that needs no cluster
 	$(RUN) pytest -m "not cluster"
 
 fast: $(UV) ## The tests that start no engine
-	$(RUN) pytest -m "not cluster and not engine"
+	$(RUN) pytest -m "not cluster and not engine and not terraform"
 
 check: $(UV) ## Style, types and layers
 	$(RUN) ruff check

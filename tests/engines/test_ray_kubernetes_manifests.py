@@ -162,7 +162,9 @@ def test_gpus_memory_and_parts_of_cores():
     }  # fmt: skip
     gpu = {"nvidia.com/gpu": "1"}
     worker = container("ray-worker", AHEAD, "2500m", "9Gi", gpu)
-    assert group["template"]["spec"]["containers"] == [worker]
+    pod = group["template"]["spec"]
+    assert pod["containers"] == [worker]
+    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
 
 
 def test_what_the_site_says():

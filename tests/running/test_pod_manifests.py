@@ -1,5 +1,6 @@
 """The Job of a step: everything that must be in it, and what a pipeline may add."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -78,6 +79,16 @@ def test_a_container_component_in_its_own_image():
         SITE,
     )  # fmt: skip
     golden("container.yaml", job)
+
+
+def test_a_step_with_gpus_goes_to_nodes_that_are_kept_for_it():
+    asked = {"accelerator": {"resourceType": "nvidia.com/gpu", "resourceCount": "2"}}
+    found = resources.resources_of({"resources": asked}, cluster.Resources(cpu="1", memory="2Gi"))
+    taints = ({"key": "team", "operator": "Exists"},)
+    job = manifests.step_job(spec(resources=found), replace(SITE, tolerations=taints))
+    assert job["spec"]["template"]["spec"]["tolerations"] == [
+        {"key": "team", "operator": "Exists"}, {"key": "nvidia.com/gpu", "operator": "Exists"},
+    ]  # fmt: skip
 
 
 def test_the_same_attempt_always_has_the_same_name():

@@ -37,7 +37,8 @@ app.kubernetes.io/component: mlflow
 {{- required "store.url is missing: the bucket and prefix of the site, such as s3://headrace/site" .Values.store.url | trimSuffix "/" -}}
 {{- end }}
 
-{{/* What every pod's specification says: where it goes, how its images are pulled, as whom. */}}
+{{/* What every pod's specification says: where it goes, how its images are pulled, as whom. Nodes
+with one of `devices` are kept for those that ask for some, by a taint of its name. */}}
 {{- define "headrace.placed" -}}
 enableServiceLinks: false
 securityContext:
@@ -54,7 +55,11 @@ imagePullSecrets:
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.tolerations }}
+{{- $taints := .Values.tolerations }}
+{{- range .devices }}
+{{- $taints = append $taints (dict "key" . "operator" "Exists") }}
+{{- end }}
+{{- with $taints }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

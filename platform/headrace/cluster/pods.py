@@ -54,3 +54,20 @@ def resources(cpu: str, memory: str, *, gpus: float = 0) -> dict[str, Any]:
         "requests": {"cpu": cpu, "memory": memory} | extra,
         "limits": {"memory": memory} | extra,
     }
+
+
+def tolerations(
+    given: Sequence[Mapping[str, Any]], asked: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """What a pod tolerates: what it is told to, and the taints of nodes that have its devices.
+
+    Nodes with GPUs are kept for those that ask for some by a taint of the resource's name. Where
+    Kubernetes' own plug-in for it is on (ExtendedResourceToleration), it adds the same.
+
+    Args:
+        given: What the site and the pipeline say.
+        asked: The container's resources.
+    """
+    names = {**asked.get("requests", {}), **asked.get("limits", {})}
+    devices = [{"key": name, "operator": "Exists"} for name in sorted(names) if "/" in name]
+    return [dict(one) for one in (*given, *devices)]

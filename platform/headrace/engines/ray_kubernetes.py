@@ -155,6 +155,7 @@ def _pod(asked: Asked, role: str) -> dict[str, Any]:
     asks = resources(asked, role)
     shared = {"medium": "Memory", "sizeLimit": asks["limits"]["memory"]}
     secrets = [{"name": name} for name in site.pull_secrets]
+    tolerated = pods.tolerations(site.tolerations, asks)
     # Kueue admits the RayJob as a whole; its pods are not to queue once more.
     own = {name: one for name, one in asked.labels[role].items() if name != labels.QUEUE}
     return {
@@ -172,9 +173,7 @@ def _pod(asked: Asked, role: str) -> dict[str, Any]:
             "volumes": [*pods.volumes(), {"name": "shm", "emptyDir": shared}],
             **({"imagePullSecrets": secrets} if secrets else {}),
             **({"nodeSelector": dict(site.node_selector)} if site.node_selector else {}),
-            **(
-                {"tolerations": [dict(one) for one in site.tolerations]} if site.tolerations else {}
-            ),
+            **({"tolerations": tolerated} if tolerated else {}),
         },
     }
 

@@ -135,7 +135,9 @@ def _pod(spec: PodSpec, site: Site) -> dict[str, Any]:
         "terminationGracePeriodSeconds": 20,
         "securityContext": pods.pod_security(),
         "nodeSelector": {**site.node_selector, **spec.overrides.node_selector},
-        "tolerations": [*map(dict, site.tolerations), *spec.overrides.tolerations],
+        "tolerations": pods.tolerations(
+            (*site.tolerations, *spec.overrides.tolerations), spec.resources
+        ),
         "imagePullSecrets": [{"name": one} for one in pull],
         "volumes": [*pods.volumes(), *_shared_volume(spec), *spec.overrides.volumes],
     }
