@@ -1,7 +1,6 @@
 """Ray steps on a real cluster, with the least rights that they need: results, deaths, remains.
 
-Images come from the values file that HEADRACE_IMAGES names; `ray` must be among them. The store
-is the one that AWS_ENDPOINT_URL names; HEADRACE_TEST_S3 says how pods reach it.
+The store is the one that AWS_ENDPOINT_URL names; HEADRACE_TEST_S3 says how pods reach it.
 """
 
 import json
@@ -22,7 +21,6 @@ from headrace.cluster.contexts import connect, current_context
 pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.timeout(900)]
 
 # Said before the tests' own environment is cleaned.
-IMAGES = os.environ.get("HEADRACE_IMAGES", "")
 S3_FOR_PODS = os.environ.get("HEADRACE_TEST_S3", "http://s3.testbed:9000")
 NAME = f"headrace-ray-{os.getpid()}"
 RULES = [
@@ -138,10 +136,8 @@ def main(
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(images):
     """A namespace that is a site, whose steps have no more rights than they need."""
-    if not IMAGES or "ray" not in yaml.safe_load(Path(IMAGES).read_text())["images"]:
-        pytest.skip("no ray image: set HEADRACE_IMAGES to a file that images/build.py has written")
     if not os.environ.get("AWS_ENDPOINT_URL"):
         pytest.skip("no store: set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY")
     try:
@@ -155,7 +151,7 @@ def cluster():
     files = store()
     try:
         files.create_dir(NAME)
-        for one in objects():
+        for one in objects(yaml.safe_load(images.read_text())):
             found.apply(one)
         yield found
     finally:
@@ -176,8 +172,7 @@ def store():
     )  # fmt: skip
 
 
-def objects():
-    images = yaml.safe_load(Path(IMAGES).read_text())
+def objects(images):
     site = {
         "store": {
             "url": f"s3://{NAME}/site", "endpoint": S3_FOR_PODS,

@@ -1,4 +1,4 @@
-"""The images at work. `HEADRACE_IMAGES` names the file that `build.py --values` wrote."""
+"""The images at work, in pods."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from .pods import Pods
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 # Read here, for tests are given nobody's environment.
-VALUES = os.environ.get("HEADRACE_IMAGES", "")
 POD_S3 = os.environ.get("HEADRACE_POD_S3", "http://s3.testbed:9000")
 
 IMPORTS = {
@@ -30,10 +29,9 @@ IMPORTS = {
 
 
 @pytest.fixture(scope="module")
-def images():
-    if not VALUES:
-        pytest.skip("HEADRACE_IMAGES names no file of images")
-    return yaml.safe_load(Path(VALUES).read_text())["images"]
+def built(images):
+    """The images' names, by their kinds."""
+    return yaml.safe_load(images.read_text())["images"]
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +62,11 @@ def bucket():
 
 
 @pytest.mark.parametrize("kind", list(IMPORTS))
-def test_an_image_is_what_it_says(images, pods, kind):
-    if kind not in images:
+def test_an_image_is_what_it_says(built, pods, kind):
+    if kind not in built:
         pytest.skip(f"there is no {kind} image")
     found = pods.run(
-        kind, images[kind], "python", "/given/look_around.py", "headrace", *IMPORTS[kind]
+        kind, built[kind], "python", "/given/look_around.py", "headrace", *IMPORTS[kind]
     )
     print(found["imports"])
     installed, record = found.pop("installed"), found.pop("record")
@@ -106,10 +104,10 @@ def agrees_with_the_lock(kind, installed, record):
 
 
 @pytest.mark.parametrize("committer", ["magic", "directory"])
-def test_spark_reads_and_writes_s3(images, pods, bucket, committer):
+def test_spark_reads_and_writes_s3(built, pods, bucket, committer):
     found = pods.run(
         f"s3-{committer}",
-        images["spark"],
+        built["spark"],
         *("python", "/given/spark_s3.py", committer, f"s3a://{bucket}/table"),
         AWS_ENDPOINT_URL=POD_S3,
         AWS_ACCESS_KEY_ID=os.environ["AWS_ACCESS_KEY_ID"],

@@ -3,6 +3,9 @@
 {{- define "headrace.configMap" -}}headrace-site{{- end }}
 {{- define "headrace.storeSecret" -}}headrace-store{{- end }}
 {{- define "headrace.mlflow" -}}headrace-mlflow{{- end }}
+{{- define "headrace.objectStore" -}}headrace-objectstore{{- end }}
+{{- define "headrace.postgres" -}}headrace-postgres{{- end }}
+{{- define "headrace.mysql" -}}headrace-mysql{{- end }}
 {{- define "headrace.stepRole" -}}headrace-step{{- end }}
 {{- define "headrace.userRole" -}}headrace-user{{- end }}
 
@@ -28,13 +31,37 @@ app.kubernetes.io/component: mlflow
 {{- define "headrace.secret" -}}
 {{- if .Values.store.existingSecret -}}
 {{- .Values.store.existingSecret -}}
-{{- else if .Values.store.accessKeyId -}}
+{{- else if or .Values.store.accessKeyId .Values.objectStore.enabled -}}
 {{- include "headrace.storeSecret" . -}}
 {{- end -}}
 {{- end }}
 
 {{- define "headrace.storeUrl" -}}
+{{- if and .Values.objectStore.enabled (not .Values.store.url) -}}
+s3://headrace/site
+{{- else -}}
 {{- required "store.url is missing: the bucket and prefix of the site, such as s3://headrace/site" .Values.store.url | trimSuffix "/" -}}
+{{- end -}}
+{{- end }}
+
+{{/* The store's address as pods have it; empty for AWS's own. */}}
+{{- define "headrace.storeEndpoint" -}}
+{{- if .Values.objectStore.enabled -}}
+http://{{ include "headrace.objectStore" . }}.{{ .Release.Namespace }}.svc:9000
+{{- else -}}
+{{- .Values.store.endpoint -}}
+{{- end -}}
+{{- end }}
+
+{{/* An image of somebody else's: the values, and its name there. */}}
+{{- define "headrace.foreign" -}}
+{{- $root := index . 0 -}}
+{{- $image := index $root.Values.otherImages (index . 1) -}}
+{{- if $root.Values.mirror -}}
+{{- printf "%s/%s" ($root.Values.mirror | trimSuffix "/") $image -}}
+{{- else -}}
+{{- $image -}}
+{{- end -}}
 {{- end }}
 
 {{/* What every pod's specification says: where it goes, how its images are pulled, as whom. Nodes
@@ -97,6 +124,15 @@ http://{{ include "headrace.mlflow" . }}.{{ .Release.Namespace }}.svc:5000
 {{- end -}}
 {{- end }}
 
+{{/* Kubeflow Pipelines as pods reach it; empty where there is none. */}}
+{{- define "headrace.kfpUrl" -}}
+{{- if .Values.kfp.enabled -}}
+http://{{ include "headrace.kfp.api" . }}.{{ .Release.Namespace }}.svc:8888
+{{- else -}}
+{{- .Values.kfp.url -}}
+{{- end -}}
+{{- end }}
+
 {{/* The names under which MLflow lets itself be addressed, with and without a port. */}}
 {{- define "headrace.mlflowHosts" -}}
 {{- $name := include "headrace.mlflow" . -}}
@@ -113,7 +149,7 @@ http://{{ include "headrace.mlflow" . }}.{{ .Release.Namespace }}.svc:5000
 {{- define "headrace.site" -}}
 store:
   url: {{ include "headrace.storeUrl" . | quote }}
-  endpoint: {{ .Values.store.endpoint | quote }}
+  endpoint: {{ include "headrace.storeEndpoint" . | quote }}
   client_endpoint: {{ .Values.store.clientEndpoint | quote }}
   region: {{ .Values.store.region | quote }}
   secret: {{ include "headrace.secret" . | quote }}
@@ -121,7 +157,7 @@ mlflow:
   url: {{ include "headrace.mlflowUrl" . | quote }}
   client_url: {{ .Values.mlflow.clientUrl | quote }}
 kfp:
-  url: {{ .Values.kfp.url | quote }}
+  url: {{ include "headrace.kfpUrl" . | quote }}
   client_url: {{ .Values.kfp.clientUrl | quote }}
 images:
   {{- toYaml .Values.images | nindent 2 }}
