@@ -27,11 +27,15 @@ from headrace.sites.cluster import (
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm/headrace"
 GOLDEN = ROOT / "tests/golden/chart"
+VALUES = ("minimal", "full", "platform")
 
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on the PATH"),
 ]
+
+
+SERVERS = ("Deployment", "StatefulSet")
 
 
 def helm(*arguments):
@@ -78,9 +82,12 @@ def one(found, kind, name):
     return next(m for m in found if (m["kind"], m["metadata"]["name"]) == (kind, name))
 
 
-@pytest.mark.parametrize("values", ["minimal", "full"])
+@pytest.mark.parametrize("values", VALUES)
 def test_it_is_what_it_was(values):
     found = sorted(manifests(values), key=lambda one: (one["kind"], one["metadata"]["name"]))
+    for secret in found:
+        if secret["kind"] == "Secret" and "data" in secret:  # made up anew each time
+            secret["data"] = dict.fromkeys(secret["data"], "made")
     text = yaml.dump_all(found, Dumper=Readable, width=100)
     path = GOLDEN / f"{values}.yaml"
     if os.environ.get("UPDATE_GOLDEN"):
@@ -89,7 +96,7 @@ def test_it_is_what_it_was(values):
     assert text == path.read_text()
 
 
-@pytest.mark.parametrize("values", ["minimal", "full"])
+@pytest.mark.parametrize("values", VALUES)
 def test_helm_finds_nothing_to_complain_of(values):
     done = helm("lint", "--strict", str(CHART), "-f", str(CHART / f"ci/{values}-values.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -177,11 +184,95 @@ def test_secrets_are_read_by_name_and_no_others():
         ]
 
 
-def test_mlflow_is_as_confined_as_steps_are():
-    spec = one(manifests(), "Deployment", "headrace-mlflow")["spec"]["template"]["spec"]
-    assert spec["securityContext"] == pods.pod_security()
-    assert [one["securityContext"] for one in spec["containers"]] == [pods.container_security()]
-    assert spec["automountServiceAccountToken"] is False
+def pod_specs(found):
+    """Every pod that the chart makes, or has made, by kind and name."""
+
+    def within(value):
+        if isinstance(value, dict):
+            if "containers" in value:
+                yield value
+            for part in value.values():
+                yield from within(part)
+        elif isinstance(value, list):
+            for part in value:
+                yield from within(part)
+
+    return {
+        f"{m['kind']} {m['metadata']['name']}{index or ''}": spec
+        for m in found
+        for index, spec in enumerate(within(m))
+    }
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_every_pod_is_as_confined_as_steps_are(values):
+    for name, spec in pod_specs(manifests(values)).items():
+        assert spec["securityContext"] == pods.pod_security(), name
+        for container in spec["containers"]:
+            assert container["securityContext"] == pods.container_security(), name
+            assert {"requests", "limits"} <= container["resources"].keys(), name
+
+
+def test_only_those_who_ask_kubernetes_for_something_have_a_token():
+    specs = pod_specs(manifests("platform"))
+    silent = [
+        name for name, one in specs.items() if one.get("automountServiceAccountToken") is False
+    ]
+    assert sorted(silent) == [
+        "Deployment headrace-mlflow", "Deployment metadata-grpc-service",
+        "Job headrace-objectstore-bucket", "StatefulSet headrace-mysql",
+        "StatefulSet headrace-objectstore", "StatefulSet headrace-postgres",
+    ]  # fmt: skip
+
+
+def test_a_small_node_has_room_for_the_whole_platform():
+    """The profile for kind: what it reserves, in cores and GiB."""
+    options = ("-f", str(CHART / "values-kind.yaml"))
+    found = [one for one in manifests("minimal", *options) if one["kind"] in SERVERS]
+    asked = [
+        container["resources"]["requests"]
+        for spec in pod_specs(found).values()
+        for container in spec["containers"]
+    ]
+    cores = sum(float(one["cpu"].removesuffix("m")) / 1000 for one in asked)
+    memory = sum(float(one["memory"].removesuffix("Mi")) / 1024 for one in asked)
+    assert (round(cores, 2), round(memory, 2)) == (0.37, 1.78)
+
+
+def test_nobody_makes_two_schedulers():
+    kinds = {m["metadata"]["name"]: m for m in manifests("platform") if m["kind"] == "Deployment"}
+    recreated = {
+        name for name, m in kinds.items() if m["spec"].get("strategy") == {"type": "Recreate"}
+    }
+    assert recreated == {
+        "workflow-controller", "ml-pipeline-persistenceagent", "ml-pipeline-scheduledworkflow",
+    }  # fmt: skip
+
+
+def test_others_images_come_through_the_mirror_and_stand_in_one_place():
+    listed = yaml.safe_load((CHART / "values.yaml").read_text())["otherImages"]
+    text = rendered("platform")
+    for image in listed.values():
+        assert f"registry.example.com/mirror/{image}" in text
+        assert text.count(image) == text.count(f"registry.example.com/mirror/{image}")
+    for file in CHART.glob("templates/**/*"):
+        if file.is_file():
+            assert not [one for one in listed.values() if one in file.read_text()], file
+
+
+def test_databases_are_reached_by_their_owners_alone():
+    [policy] = [
+        m for m in manifests("platform")
+        if m["kind"] == "NetworkPolicy" and m["metadata"]["name"] == "headrace-databases"
+    ]  # fmt: skip
+    components = ["headrace-postgres", "headrace-mysql"]
+    assert policy["spec"]["podSelector"]["matchExpressions"][0]["values"] == components
+    [rule] = policy["spec"]["ingress"]
+    [owners] = rule["from"][0]["podSelector"]["matchExpressions"]
+    assert owners["values"] == ["mlflow", "ml-pipeline", "metadata-grpc-service"]
+    deployments = [m for m in manifests("platform") if m["kind"] == "Deployment"]
+    marks = [m["spec"]["template"]["metadata"]["labels"] for m in deployments]
+    assert set(owners["values"]) <= {one["app.kubernetes.io/component"] for one in marks}
 
 
 def test_no_password_is_outside_of_the_secret():
@@ -216,7 +307,7 @@ def test_without_mlflow_the_site_has_another_or_none():
         "mlflow.url=http://mlflow.ml:80",
     )
     found = manifests(*options)
-    assert {m["kind"] for m in found} == {"ServiceAccount", "ConfigMap", "Role", "RoleBinding"}
+    assert not [m for m in found if m["kind"] in SERVERS or m["kind"] == "Service"]
     config = yaml.safe_load(one(found, "ConfigMap", CONFIG_MAP)["data"][KEY])
     assert config["mlflow"] == {"url": "http://mlflow.ml:80", "client_url": ""}
 
@@ -231,6 +322,23 @@ def test_without_mlflow_the_site_has_another_or_none():
         ("images.jax=x", "at '/images': additional properties 'jax' not allowed"),
         ("limits.step=0", "at '/limits/step': minimum: got 0, want 1"),
         ("store.accessKeyId=x", "store.secretAccessKey is missing beside store.accessKeyId"),
+        (
+            "kfp.enabled=true",
+            "kfp.enabled needs a MySQL database: name the site's own in kfp.database",
+        ),
+        (
+            "kfp.enabled=true,kfp.database.host=db",
+            "kfp.database.existingSecret is missing: the Secret",
+        ),
+        (
+            "objectStore.enabled=true,store.endpoint=http://x",
+            "objectStore.enabled makes a store with keys",
+        ),
+        ("mlflow.replicas=2", "several servers cannot share a SQLite file"),
+        ("quota.pods=5", "quota needs containerDefaults"),
+        ("reaper.schedule=hourly", "at '/reaper/schedule': 'hourly' does not match pattern"),
+        ("kfp.requeue=1", "at '/kfp/requeue'"),
+        ("otherImages.redis=x", "at '/otherImages': additional properties 'redis' not allowed"),
         ("defaults.python.memory=2GB", "at '/defaults/python/memory': '2GB' does not match"),
     ],
 )

@@ -3,6 +3,7 @@
 {{- define "headrace.configMap" -}}headrace-site{{- end }}
 {{- define "headrace.storeSecret" -}}headrace-store{{- end }}
 {{- define "headrace.mlflow" -}}headrace-mlflow{{- end }}
+{{- define "headrace.quota" -}}headrace{{- end }}
 {{- define "headrace.objectStore" -}}headrace-objectstore{{- end }}
 {{- define "headrace.postgres" -}}headrace-postgres{{- end }}
 {{- define "headrace.mysql" -}}headrace-mysql{{- end }}
@@ -34,6 +35,11 @@ app.kubernetes.io/component: mlflow
 {{- else if or .Values.store.accessKeyId .Values.objectStore.enabled -}}
 {{- include "headrace.storeSecret" . -}}
 {{- end -}}
+{{- end }}
+
+{{/* Changes with keys that the values say. Those that are made here stay as they were made. */}}
+{{- define "headrace.keysDigest" -}}
+{{- printf "%s %s" .Values.store.accessKeyId .Values.store.secretAccessKey | sha256sum -}}
 {{- end }}
 
 {{- define "headrace.storeUrl" -}}

@@ -80,7 +80,7 @@ spec:
         app.kubernetes.io/component: {{ .component }}
       annotations:
         checksum/config: {{ include (print .root.Template.BasePath "/kfp/config.yaml") .root | sha256sum }}
-        checksum/store: {{ include (print .root.Template.BasePath "/store.yaml") .root | sha256sum }}
+        checksum/store: {{ include "headrace.keysDigest" .root }}
     spec:
       serviceAccountName: {{ .account }}
       automountServiceAccountToken: {{ not .silent }}
