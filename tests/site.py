@@ -292,8 +292,11 @@ def install(
         pytest.fail("\n".join([f"helm install failed: {done.stderr}", *told]))
 
 
-def everything(cluster: Cluster, selector: str = "") -> list[str]:
-    """All objects of a namespace, of whatever kind; without events, leases and what is derived."""
+def everything(cluster: Cluster, selector: str = "", *, chart: bool = False) -> list[str]:
+    """All objects of a namespace, of whatever kind; without events, leases and what is derived.
+
+    The chart's own are left out unless asked for.
+    """
     found = []
     for base, kind in kinds_of(cluster):
         path = f"{base}/namespaces/{cluster.namespace}/{kind}"
@@ -301,7 +304,7 @@ def everything(cluster: Cluster, selector: str = "") -> list[str]:
         with suppress(ClusterProblem):
             for one in cluster.ask(asked).get("items") or []:
                 labels = one["metadata"].get("labels") or {}
-                if labels.get("app.kubernetes.io/managed-by") not in OF_THE_CHART:
+                if chart or labels.get("app.kubernetes.io/managed-by") not in OF_THE_CHART:
                     found.append(f"{kind}/{one['metadata']['name']}")
     return sorted(found)
 
