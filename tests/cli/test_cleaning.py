@@ -97,7 +97,7 @@ def test_old_runs_go_with_their_results_and_cache_entries(home, result, run):
     ]
     assert plan.notes == (
         "1 result can no longer be reused: its step will run again.",
-        "MLflow keeps its own record of the runs: headrace ui.",
+        "MLflow keeps its own record of the runs: headrace open.",
     )
 
 
@@ -164,7 +164,7 @@ def test_a_dry_run_shows_and_removes_nothing(headrace, home, result, run):
         "1 run",
         "",
         "1 result can no longer be reused: its step will run again.",
-        "MLflow keeps its own record of the runs: headrace ui.",
+        "MLflow keeps its own record of the runs: headrace open.",
         said.lines[-1],
     ]
     assert said.lines[-1].startswith("Would free ")

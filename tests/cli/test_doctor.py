@@ -168,7 +168,7 @@ def test_a_record_that_is_incomplete_is_a_reservation(home, flights_promoted):
     assert house.check_records(home) == caution(
         "record",
         "1 run not wholly in MLflow, such as flights-20261124-081500-7c1e",
-        "headrace ui completes the record when it starts",
+        "headrace open completes the record when it starts",
     )
 
 

@@ -37,7 +37,7 @@ def test_the_help_lists_every_verb_in_its_section(headrace):
         "  why      Say why a run failed, or waits.\n"
         "  logs     Show what the steps wrote.\n"
         "  models   Show models, versions and decisions.\n"
-        "  ui       Open MLflow's pages on the record.\n"
+        "  open     Open the pages of MLflow, KFP or Ray.\n"
         "\n"
         "Serve:\n"
         "  serve    Serve a registered model.\n"

@@ -144,7 +144,7 @@ def test_another_home_can_be_named(headrace, three, tmp_path):
     (tmp_path / ".headrace").rename(tmp_path / "elsewhere")
     said = headrace("runs", "--home", "elsewhere", "latest")
     assert said.code == 0
-    assert "MLflow    headrace ui --home elsewhere" in said.lines
+    assert "MLflow    headrace open --home elsewhere" in said.lines
 
 
 @pytest.fixture

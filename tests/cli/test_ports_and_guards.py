@@ -22,21 +22,21 @@ def taken():
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error_with_a_free_one(taken):
     with pytest.raises(EnvironmentProblem) as caught:
-        choose_port(taken, default=5000, verb="headrace ui")
+        choose_port(taken, default=5000, verb="headrace open")
     assert caught.value.what == f"Port {taken} is in use."
     assert caught.value.where == (f"127.0.0.1:{taken}",)
-    assert caught.value.hint.startswith("headrace ui --port ")
+    assert caught.value.hint.startswith("headrace open --port ")
     assert is_free(int(caught.value.hint.rpartition(" ")[2]))
 
 
 def test_without_a_wish_the_next_free_port_is_taken(taken):
-    chosen = choose_port(None, default=taken, verb="headrace ui")
+    chosen = choose_port(None, default=taken, verb="headrace open")
     assert chosen > taken
     assert is_free(chosen)
 
 
-def test_ui_says_that_its_port_is_taken(headrace, taken):
-    said = headrace("ui", "--port", str(taken))
+def test_open_says_that_its_port_is_taken(headrace, taken):
+    said = headrace("open", "--port", str(taken))
     assert said.code == 4
     assert said.err.startswith(f"error: Port {taken} is in use.\n")
 

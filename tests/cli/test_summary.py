@@ -48,7 +48,7 @@ def test_a_run_that_went_well(picture, flights_promoted):
         gate      passed: auc 0.712 >= champion.auc 0.708
                   flight-delays/3 is champion now, after version 2
         endpoint  http://127.0.0.1:43121
-        MLflow    headrace ui
+        MLflow    headrace open
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
 
         curl -s http://127.0.0.1:43121/invocations \\
@@ -79,7 +79,7 @@ def test_reused_steps_say_whose_result_stands_in(picture, recorded):
         ↺ load   python         reused from flights-1
         ✔ train  ray     9.0 s
 
-        MLflow    headrace ui
+        MLflow    headrace open
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
     """)
 
@@ -97,7 +97,7 @@ def test_a_loop_is_drawn_together_where_the_screen_is_small(picture, recorded):
         ✔ train[*]  python  13.0 s  12 of 12 done
         ✔ pick      python   1.0 s
 
-        MLflow    headrace ui
+        MLflow    headrace open
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
     """)
 
@@ -113,7 +113,7 @@ def test_loops_stand_together_by_their_numbers(picture, recorded):
         ● train[2]   python  1:38
         ● train[10]  python  1:38
 
-        MLflow    headrace ui
+        MLflow    headrace open
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
     """)
 
@@ -137,7 +137,7 @@ def test_a_failed_step_shows_the_users_own_lines_and_the_way_on(picture, flights
           log .headrace/runs/flights-20261124-081500-7c1e/logs/train.log
               headrace logs flights-20261124-081500-7c1e train
 
-        MLflow    headrace ui
+        MLflow    headrace open
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
         again     the same command continues after 1 complete step
     """)
@@ -165,7 +165,7 @@ def test_of_many_failed_steps_the_first_are_told_in_full(picture, recorded):
           ValueError: no
         also failed: train[2], train[3]
 
-        MLflow    headrace ui
+        MLflow    headrace open
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
     """)
 
@@ -201,7 +201,7 @@ def test_a_gate_that_said_no(picture, recorded):
           try version 3 remains the champion
 
         model     flight-delays version 4  models:/flight-delays/4
-        MLflow    headrace ui
+        MLflow    headrace open
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
     """)
     assert fold(run.events).exit_code == 3
@@ -221,7 +221,7 @@ def test_a_cancelled_run_says_how_to_go_on(picture, flights_at_work):
         ○ promote   headrace
         ○ serve     headrace
 
-        MLflow    headrace ui
+        MLflow    headrace open
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
         again     the same command continues after 1 complete step
     """)
@@ -241,7 +241,7 @@ def test_a_killed_run_says_what_became_of_it(picture, flights_at_work):
         The run (process 4242) ended without a word: it was killed, or the power went.
           try headrace clean stops whatever it may have left running
 
-        MLflow    headrace ui
+        MLflow    headrace open
         logs      .headrace/runs/flights-20261124-081500-7c1e/logs
         again     the same command continues after 1 complete step
     """)

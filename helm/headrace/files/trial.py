@@ -7,7 +7,7 @@ import headrace as hr
 
 
 @hr.step
-def write(table: Output[Dataset], rows: int):
+def write(table: Output[Dataset], rows: int) -> None:
     """Write a table of numbers."""
     from pathlib import Path
 
@@ -27,4 +27,5 @@ def count(table: Input[Dataset], rows: int) -> int:
 
 @dsl.pipeline(name="trial")
 def trial(rows: int = 1000) -> int:
+    """Write a table and count its rows."""
     return count(table=write(rows=rows).outputs["table"], rows=rows).output

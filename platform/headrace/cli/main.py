@@ -34,7 +34,9 @@ SECTIONS = {
         "models": Verb(
             module="headrace.cli.verbs.models", purpose="Show models, versions and decisions."
         ),
-        "ui": Verb(module="headrace.cli.verbs.ui", purpose="Open MLflow's pages on the record."),
+        "open": Verb(
+            module="headrace.cli.verbs.open", purpose="Open the pages of MLflow, KFP or Ray."
+        ),
     },
     "Serve": {
         "serve": Verb(module="headrace.cli.verbs.serve", purpose="Serve a registered model."),

@@ -37,27 +37,28 @@ _TRUSTED_SECONDS = 5.0
 
 
 @contextmanager
-def forward(cluster: Cluster, service: str, port: int) -> Iterator[str]:
+def forward(cluster: Cluster, service: str, port: int, *, local: int = 0) -> Iterator[str]:
     """Open a tunnel to a Service, and close it and its connections at the end.
 
     Args:
         cluster: The cluster, in the Service's namespace.
         service: The Service's name.
         port: Its port.
+        local: The port of this machine; any that is free if it is 0.
 
     Yields:
         Where to connect to on this machine: `127.0.0.1:PORT`.
 
     Raises:
         EnvironmentProblem: There is no such Service or port, no pod behind it is ready, or
-            none ever will be since it has no selector.
+            none ever will be since it has no selector; or the port here is taken.
         ClusterProblem: Whoever asks may not do this, or the cluster does not answer.
     """
     backend = _Backend(cluster=cluster, service=service, port=port)
     # Whether it works at all is better said here than to the program that connects later.
     remote, _ = backend.connect(patience=cluster.patience)
     remote.shutdown()
-    server = _Listener(backend)
+    server = _listener(backend, local)
     threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True,
         name=f"tunnel to {service}",
@@ -69,13 +70,14 @@ def forward(cluster: Cluster, service: str, port: int) -> Iterator[str]:
 
 
 @contextmanager
-def reach(cluster: Cluster, url: str, client_url: str = "") -> Iterator[str]:
+def reach(cluster: Cluster, url: str, client_url: str = "", *, port: int = 0) -> Iterator[str]:
     """A URL under which this process reaches what pods reach as `url`.
 
     Args:
         cluster: The cluster.
         url: As pods reach it, such as `http://headrace-mlflow.team.svc:5000`.
         client_url: What the site says for clients; taken as it is.
+        port: The port of this machine, if there is a tunnel; any that is free if it is 0.
 
     Yields:
         `client_url`; or `url`, if it answers from here; or the way through a tunnel.
@@ -101,7 +103,8 @@ def reach(cluster: Cluster, url: str, client_url: str = "") -> Iterator[str]:
             hint=_OWN_ADDRESS,
         )
     beside, name = found
-    with forward(beside, name, parts.port or _PORTS[parts.scheme]) as address:
+    remote = parts.port or _PORTS[parts.scheme]
+    with forward(beside, name, remote, local=port) as address:
         yield urlunsplit(parts._replace(netloc=address))
 
 
@@ -225,8 +228,8 @@ class _Listener(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, backend: _Backend) -> None:
-        super().__init__((LOOPBACK, 0), socketserver.BaseRequestHandler)
+    def __init__(self, backend: _Backend, port: int) -> None:
+        super().__init__((LOOPBACK, port), socketserver.BaseRequestHandler)
         self._backend = backend
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -261,6 +264,16 @@ class _Listener(socketserver.ThreadingTCPServer):
             for one in self._open:
                 with suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
+
+
+def _listener(backend: _Backend, port: int) -> _Listener:
+    try:
+        return _Listener(backend, port)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"Port {port} of this machine cannot be had: {error.strerror}.",
+            hint="name another one, or none",
+        ) from error
 
 
 def is_ready(pod: Manifest) -> bool:

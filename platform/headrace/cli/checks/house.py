@@ -90,7 +90,7 @@ def check_records(home: Home) -> Finding:
     late = unrecorded(home.runs)
     if late:
         text = f"{count(len(late), 'run')} not wholly in MLflow, such as {late[-1].name}"
-        return caution("record", text, "headrace ui completes the record when it starts")
+        return caution("record", text, "headrace open completes the record when it starts")
     return fine("record", "MLflow knows of every run")
 
 

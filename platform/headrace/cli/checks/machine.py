@@ -24,7 +24,7 @@ FULL_BYTES = 500_000_000
 TIGHT_MEMORY = 3_000_000_000
 """Spark's driver and two training workers want about this much."""
 
-PORTS = {5000: "headrace ui", 8500: "headrace serve"}
+PORTS = {5000: "headrace open", 8500: "headrace serve"}
 """The ports that are tried first."""
 
 

@@ -195,4 +195,4 @@ def _notes(
     for version in sorted(versions):
         yield f"{version} stays in the registry, but the data it came from will be gone."
     if going:
-        yield "MLflow keeps its own record of the runs: headrace ui."
+        yield "MLflow keeps its own record of the runs: headrace open."

@@ -57,7 +57,7 @@ def facts(
             again = f"headrace serve {opened.model}{home_words}"
             text = Text(f"{opened.url} was stopped: {again}", style="dim")
         lines.append(("endpoint", text))
-    lines.append(("MLflow", Text(f"headrace ui{home_words}")))
+    lines.append(("MLflow", Text(f"headrace open{home_words}")))
     lines.append(("logs", Text(str(logs))))
     return lines
 

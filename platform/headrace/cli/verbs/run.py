@@ -132,4 +132,4 @@ def _tell(view: RunView, home: Home, *, as_json: bool, quiet: bool) -> None:
     print_summary(view, home, console.out() if view.state.good or not quiet else console.err())
     if (folder / ERROR_FILE).exists():
         console.show(f"MLflow's record of this run is incomplete: {folder / ERROR_FILE} says why.")
-        console.show("`headrace ui` completes it first.")
+        console.show("`headrace open` completes it first.")

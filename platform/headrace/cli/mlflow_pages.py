@@ -1,4 +1,4 @@
-"""`headrace ui`: MLflow's pages on the home's record, for as long as the command runs."""
+"""MLflow's pages on the home's record, served on this machine for as long as the command runs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from headrace.cli.options import examples, home_option, shown
+from headrace.cli.options import shown
 from headrace.cli.ports import LOOPBACK, choose_port
 from headrace.core.errors import EnvironmentProblem
 from headrace.sites.home import Home
@@ -25,31 +25,30 @@ _PATIENCE_SECONDS = 120.0
 _LOG_LINES = 6
 
 
-@click.command(epilog=examples("headrace ui", "headrace ui --port 5050"))
-@click.option(
-    "--port", type=click.IntRange(1, 65535), help="[default: 5000, or the next that is free]"
-)
-@home_option
-def command(port: int | None, home: Home) -> int:
-    """Open MLflow's pages on the runs and models of this folder, until Ctrl-C.
+def serve_pages(port: int | None, home: Home, on_ready: Callable[[str], None]) -> int:
+    """Serve the pages until Ctrl-C.
 
-    They are served on this machine only.
+    Args:
+        port: The port to serve them on; the first one that is free from 5000 on unless given.
+        home: Whose record.
+        on_ready: Called with their URL once they answer.
     """
     from headrace.registry.database import prepare
 
     if find_spec("mlflow") is None:
         raise EnvironmentProblem("mlflow is not installed.", hint="uv sync --extra mlflow")
-    chosen = choose_port(port, default=DEFAULT_PORT, verb="headrace ui")
+    chosen = choose_port(port, default=DEFAULT_PORT, verb="headrace open")
     home.ensure()
     prepare(home.database, artifacts=home.mlartifacts)
-    log = home.root / "ui.log"
+    log = home.root / "mlflow.log"
     if port is None and chosen != DEFAULT_PORT:
         click.echo(f"Port {DEFAULT_PORT} is in use: taking {chosen}.")
     click.echo("MLflow is starting, which takes some seconds ...")
     with _server(home, chosen, log) as server:
         _complete_records(home)
         _wait_until_up(server, chosen, log)
-        click.echo(f"http://{LOOPBACK}:{chosen}  (Ctrl-C ends it; its log is {shown(log)})")
+        on_ready(f"http://{LOOPBACK}:{chosen}")
+        click.echo(f"Its log is {shown(log)}.")
         try:
             code = server.wait()
         except KeyboardInterrupt:
