@@ -239,6 +239,24 @@ def test_a_small_node_has_room_for_the_whole_platform():
     assert (round(cores, 2), round(memory, 2)) == (0.37, 1.78)
 
 
+def test_in_production_nothing_is_secret_in_the_values_and_nothing_stands_alone():
+    options = ("-f", str(CHART / "values-prod.yaml"), "--set", "kfp.database.host=db")
+    found = manifests("minimal", *options, "--set", "store.url=s3://data/site")
+    assert not [m for m in found if m["kind"] in ("Secret", "StatefulSet")]
+    assert one(found, "Deployment", "headrace-mlflow")["spec"]["replicas"] == 2
+    assert one(found, "PodDisruptionBudget", "headrace-mlflow")["spec"]["minAvailable"] == 1
+    assert one(found, "LimitRange", "headrace")["spec"]["limits"][0]["default"] == {"memory": "2Gi"}
+    server = one(found, "Deployment", "ml-pipeline")["spec"]["template"]["spec"]["containers"][0]
+    variables = {v["name"]: v.get("value", v.get("valueFrom")) for v in server["env"]}
+    assert variables["DEFAULT_SECURITY_CONTEXT_RUN_AS_NON_ROOT"] == "true"
+    assert variables["DBCONFIG_MYSQLCONFIG_HOST"] == "db"
+    assert variables["DBCONFIG_MYSQLCONFIG_PASSWORD"] == {
+        "secretKeyRef": {"name": "headrace-kfp-database", "key": "password"}
+    }
+    assert variables["OBJECTSTORECONFIG_HOST"] == "s3.us-east-1.amazonaws.com"
+    assert variables["OBJECTSTORECONFIG_SECURE"] == "true"
+
+
 def test_nobody_makes_two_schedulers():
     kinds = {m["metadata"]["name"]: m for m in manifests("platform") if m["kind"] == "Deployment"}
     recreated = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.cli.cleaning.plan import Kind, Plan, Removal
 from headrace.sites.home import Home
 
-_LOOSE_FILES = ("mlflow.db*", "ui.log", "*.lock")
+_LOOSE_FILES = ("mlflow.db*", "mlflow.log", "*.lock")
 _OTHER_FOLDERS = ("crashes",)
 
 
