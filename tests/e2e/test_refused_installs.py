@@ -1,0 +1,81 @@
+"""What `helm install` refuses before it changes anything, with the remedy in its output."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.site import RELEASE, ROOT, bucket, everything, namespace, store_values
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def place(kubernetes, s3):
+    """An empty namespace, and a bucket of the same name."""
+    name = f"headrace-refused-{os.getpid()}"
+    with ExitStack() as undo:
+        undo.enter_context(bucket(s3, name))
+        yield undo.enter_context(namespace(kubernetes, name))
+
+
+@pytest.fixture
+def refused(place, helm: str, images: Path):
+    """Gives what an install says that is refused; nothing may have come of it."""
+
+    def run(values: dict) -> str:
+        before = everything(place, chart=True)
+        done = subprocess.run(
+            [helm, "install", RELEASE, str(ROOT / "helm/headrace"), "--kube-context",
+             place.context, "--namespace", place.namespace, "--values", str(images),
+             "--values", "-", "--timeout", "3m"],
+            input=json.dumps(values), capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode != 0, done.stdout
+        subprocess.run(
+            [helm, "uninstall", RELEASE, "--kube-context", place.context, "--namespace",
+             place.namespace, "--ignore-not-found"],
+            capture_output=True, check=True,
+        )  # fmt: skip
+        left = [one for one in everything(place, chart=True) if one not in before]
+        assert [one for one in left if not one.startswith(("jobs/", "pods/"))] == []
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_a_bucket_that_is_not_there(refused):
+    said = refused(store_values("s3://headrace-nobodys-bucket/site"))
+    assert "error: The store has no bucket 'headrace-nobodys-bucket'." in said
+    assert "try: make the bucket, or correct store.url of the site" in said
+
+
+def test_a_store_that_is_another_sites(refused, place, s3):
+    theirs = json.dumps({"namespace": "theirs", "cluster": "0"}).encode()
+    s3.put_object(Bucket=place.namespace, Key="site/site.json", Body=theirs)
+    said = refused(store_values(f"s3://{place.namespace}/site"))
+    assert "The store is that of the site in namespace 'theirs' of another cluster." in said
+    assert "set store.adopt=true" in said
+
+
+def test_a_database_that_is_not_there(refused, place):
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "record"}}
+    url = "postgresql://mlflow:secret@nobody.invalid:5432/mlflow"
+    place.apply({**secret, "stringData": {"url": url}})
+    values = {
+        **store_values(f"s3://{place.namespace}/another"),
+        "mlflow": {"database": {"existingSecret": "record"}},
+    }
+    said = refused(values)
+    assert "error: MLflow's database does not answer:" in said
+    assert "at: nobody.invalid:5432" in said
+    assert "secret@" not in said
+
+
+def test_a_secret_that_is_not_there(refused, place):
+    said = refused({"store": {"url": f"s3://{place.namespace}/x", "existingSecret": "keys"}})
+    assert f"There is no Secret keys in the namespace {place.namespace}" in said
