@@ -69,10 +69,11 @@ def test_a_step_is_a_process_of_its_own(run):
     def meddle(before: int) -> dict[str, str]:
         import json
         import os
+        import socket
         import sys
 
         found = {
-            "pid": str(os.getpid()),
+            "process": f"{socket.gethostname()} {os.getpid()}",
             "variable": os.environ.get("CASE_MEDDLED", "unset"),
             "module": str(hasattr(json, "meddled")),
             "folder": os.getcwd(),
@@ -91,7 +92,7 @@ def test_a_step_is_a_process_of_its_own(run):
 
     outcome = run(meddling)
     one, other = outcome.of("meddle")["Output"], outcome.of("meddle-2")["Output"]
-    assert one.pop("pid") != other.pop("pid")
+    assert one.pop("process") != other.pop("process")
     for found in (one, other):
         assert found.pop("folder") != "/"
         assert found == {"variable": "unset", "module": "False", "modules": "False"}
