@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests import standins
+from tests.e2e.running import MAIN
 from tests.site import RELEASE, ROOT, TESTBED, everything, namespace
 
 from headrace.cluster.client import Cluster
@@ -54,6 +56,20 @@ class Release:
         assert bool(done.returncode) == fails, f"{said}\n{json.dumps(pods, indent=1)}"
         return said
 
+    def install(self, folder: Path) -> None:
+        """As people do it."""
+        given = folder / "values.json"
+        given.write_text(json.dumps(VALUES))
+        done = subprocess.run(
+            [sys.executable, "-c", MAIN, "install", "--on", self.cluster.context,
+             "-n", self.cluster.namespace, "--profile", "kind", "-f", str(self._images),
+             "-f", str(given), "--timeout", "8m"],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        pods = [(one["metadata"]["name"], one["status"]) for one in self.cluster.list("pods")]
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{json.dumps(pods, indent=1)}"
+        assert done.stdout.startswith("$ helm upgrade headrace ")
+
     def put(self, verb: str, *settings: str, fails: bool = False) -> str:
         sets = [part for one in settings for part in ("--set", one)]
         chart = str(ROOT / "helm/headrace")
@@ -84,7 +100,7 @@ def runs_known_to_mlflow(cluster: Cluster) -> list[str]:
     return sorted(one.info.run_name for one in found)
 
 
-def test_its_whole_life(release):
+def test_its_whole_life(release, tmp_path):
     cluster = release.cluster
     before = everything(cluster, chart=True)
 
@@ -92,7 +108,7 @@ def test_its_whole_life(release):
     assert "additional properties 'prot' not allowed" in refused
     assert everything(cluster, chart=True) == before
 
-    release.put("install")
+    release.install(tmp_path)
     site = discover(cluster)
     assert site.store.url == "s3://headrace/site"
     assert bool(site.kfp.url) == HAS_KFP

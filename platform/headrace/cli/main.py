@@ -43,6 +43,9 @@ SECTIONS = {
         "stop": Verb(module="headrace.cli.verbs.stop", purpose="Stop model servers."),
     },
     "Keep in order": {
+        "install": Verb(
+            module="headrace.cli.verbs.install", purpose="Make a namespace of a cluster a site."
+        ),
         "sites": Verb(
             module="headrace.cli.verbs.sites",
             purpose="List the sites that your contexts show.",
