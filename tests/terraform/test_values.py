@@ -11,6 +11,7 @@ import yaml
 from headrace.sites.cluster import CONFIG_MAP, KEY, StoreSettings, parse
 
 pytestmark = [
+    pytest.mark.cluster,
     pytest.mark.terraform,
     pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on the PATH"),
 ]

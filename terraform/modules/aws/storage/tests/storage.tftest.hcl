@@ -1,24 +1,7 @@
 # Computed attributes are made up while planning, so that nothing is applied.
 mock_provider "aws" {
+  source          = "../mocks"
   override_during = plan
-  mock_data "aws_region" {
-    defaults = { name = "eu-central-1" }
-  }
-  mock_resource "aws_s3_bucket" {
-    defaults = { id = "made", arn = "arn:aws:s3:::made" }
-  }
-  mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/trial-store" }
-  }
-  mock_resource "aws_db_instance" {
-    defaults = { address = "db.made", endpoint = "db.made:5432", port = 5432 }
-  }
-  mock_resource "aws_secretsmanager_secret" {
-    defaults = { id = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:made" }
-  }
-  mock_resource "aws_secretsmanager_secret_version" {
-    defaults = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:made" }
-  }
 }
 
 variables {
