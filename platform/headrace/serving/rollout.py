@@ -17,9 +17,9 @@ from headrace.cluster import labels
 from headrace.cluster.client import Cluster, Manifest
 from headrace.cluster.diagnosis import events_about
 from headrace.cluster.errors import ClusterProblem
-from headrace.cluster.forwarding import is_ready
 from headrace.cluster.kinds import plural
 from headrace.cluster.problems import Cause, Problem
+from headrace.cluster.tunnels import is_ready
 from headrace.core.errors import StepFailed
 from headrace.serving import restoring, troubles
 from headrace.serving.manifests import manifests
