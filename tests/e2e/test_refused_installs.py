@@ -50,7 +50,7 @@ def refused(place, helm: str, images: Path):
 
 def test_a_bucket_that_is_not_there(refused):
     said = refused(store_values("s3://headrace-nobodys-bucket/site"))
-    assert "error: The store has no bucket 'headrace-nobodys-bucket'." in said
+    assert "error: Could not write to it: The store has no bucket 'headrace-nobodys-b" in said
     assert "try: make the bucket, or correct store.url of the site" in said
 
 
