@@ -48,11 +48,11 @@ class Release:
         self.cluster = cluster
         self._helm, self._images = helm, images
 
-    def say(self, verb: str, *words: str, fails: bool = False) -> str:
+    def say(self, verb: str, *words: str, given: str = "", fails: bool = False) -> str:
         done = subprocess.run(
             [self._helm, verb, RELEASE, *words, "--kube-context", self.cluster.context,
              "--namespace", self.cluster.namespace],
-            capture_output=True, text=True,
+            input=given, capture_output=True, text=True,
         )  # fmt: skip
         said = f"{done.stdout}\n{done.stderr}"
         pods = [
@@ -81,8 +81,8 @@ class Release:
         chart = str(ROOT / "helm/headrace")
         return self.say(
             verb, chart, "--values", str(PROFILE), "--values", str(self._images),
-            "--set-json", ",".join(f"{key}={json.dumps(one)}" for key, one in VALUES.items()),
-            *sets, "--wait", "--timeout", "8m", fails=fails,
+            "--values", "-",
+            *sets, "--wait", "--timeout", "8m", given=json.dumps(VALUES), fails=fails,
         )  # fmt: skip
 
     def statuses(self) -> list[str]:
