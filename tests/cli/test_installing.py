@@ -1,5 +1,6 @@
 """`headrace install`: the command that Helm gets, and what is said where that cannot be."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,9 @@ def test_the_images_that_were_built_here_are_taken(helm, tmp_path):
     command = helm_command(Wanted(context="c", namespace="n", chart="elsewhere"))
     assert command[3] == "elsewhere"
     assert command[command.index("--values") + 1] == "images/values.yaml"
+    command = helm_command(Wanted(context="c", namespace="n", values=("ours.yaml",)))
+    given = [one for before, one in itertools.pairwise(command) if before == "--values"]
+    assert given == ["images/values.yaml", "ours.yaml"]
 
 
 def test_without_helm(tmp_path, monkeypatch):

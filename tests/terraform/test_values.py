@@ -61,6 +61,13 @@ def test_on_aws(terraform):
         "eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/made"
     }
     assert database_of(objects) == {"name": "mlflow-database", "key": "url"}
+    whole = (*outputs["values"], "kfp: {enabled: true, database: {host: db, existingSecret: db}}")
+    annotated = {
+        f"headrace:{name}"
+        for (kind, name), one in rendered(terraform, whole).items()
+        if kind == "ServiceAccount" and "annotations" in one["metadata"]
+    }
+    assert annotated == set(outputs["accounts"])
     assert not [name for kind, name in objects if kind == "Secret"]
 
 

@@ -10,6 +10,8 @@ metadata:
 spec:
   serviceName: {{ .name }}
   replicas: 1
+  # Else a pod that never becomes ready would hold up the rollback that is to replace it.
+  podManagementPolicy: Parallel
   selector:
     matchLabels:
       app.kubernetes.io/instance: {{ .root.Release.Name }}

@@ -82,9 +82,7 @@ def helm_command(wanted: Wanted) -> list[str]:
             "helm is not on the PATH.", hint="install Helm 4: https://helm.sh/docs/intro/install"
         )
     chart = Path(wanted.chart) if wanted.chart else find_chart()
-    files = list(wanted.values)
-    if not files and _IMAGES.exists():
-        files = [str(_IMAGES)]
+    files = [*([str(_IMAGES)] if _IMAGES.exists() else []), *wanted.values]
     profile = [str(chart / f"values-{wanted.profile}.yaml")] if wanted.profile else []
     return [
         "helm", "upgrade", RELEASE, str(chart), "--install", "--create-namespace",

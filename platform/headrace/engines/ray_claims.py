@@ -58,7 +58,8 @@ def claim(
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {**metadata, "name": name},
     }  # fmt: skip
-    if not _is_made(cluster, mark):
+    uid = _made(cluster, mark)
+    if not uid:
         on_note("the same training is under way elsewhere: this one starts from the beginning")
         yield Claim(anew, False)
         return
@@ -68,20 +69,21 @@ def claim(
         yield Claim(anew if stays else name, True)
     finally:
         with suppress(ClusterProblem):
-            cluster.delete("configmaps", name)
+            cluster.delete("configmaps", name, uid=uid)
 
 
-def _is_made(cluster: Cluster, mark: Manifest) -> bool:
-    """Whether the claim is this pod's now; it is not if another that lives has it."""
+def _made(cluster: Cluster, mark: Manifest) -> str:
+    """The uid of the claim, this pod's now; empty if another that lives has it."""
     name = mark["metadata"]["name"]
     while True:
         with suppress(Conflict):
             # Where an answer was lost, this is what is there, and may be another's.
-            return _owners(cluster.create(mark)) == _owners(mark)
+            made = cluster.create(mark)
+            return str(made["metadata"]["uid"]) if _owners(made) == _owners(mark) else ""
         there = cluster.get("configmaps", name)
         if there is not None:
             if _owned_by_the_living(cluster, there):
-                return False
+                return ""
             with suppress(Conflict):  # somebody else's by now
                 cluster.delete("configmaps", name, uid=there["metadata"]["uid"])
 

@@ -25,7 +25,7 @@ module "storage" {
   source    = "../../modules/aws/storage"
   name      = var.name
   identity  = module.cluster.identity
-  accounts  = ["${var.namespace}:${local.account}"]
+  accounts  = [for one in local.accounts : "${var.namespace}:${one}"]
   vpc       = module.cluster.vpc
   protected = var.protected
 
@@ -44,6 +44,8 @@ module "database" {
 
 locals {
   account = "headrace-step"
+  # All that the chart gives the annotation to.
+  accounts = [local.account, "headrace-client", "ml-pipeline", "ml-pipeline-ui"]
 }
 
 module "headrace" {
@@ -60,10 +62,14 @@ module "headrace" {
         name        = local.account
         annotations = { "eks.amazonaws.com/role-arn" = module.storage.role }
       }
-      mlflow = { database = { existingSecret = module.database.name } }
+      mlflow = { database = {
+        existingSecret = module.database.name
+        revision       = tostring(var.database_password_version)
+      } }
     }),
     yamlencode(var.values),
   ]
+  depends_on = [module.kuberay]
 }
 
 # What makes nodes come and go, and tells Kubernetes of their GPUs.

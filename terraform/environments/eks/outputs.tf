@@ -17,3 +17,8 @@ output "values" {
   description = "The chart's values, as YAML documents of which a later one wins."
   value       = module.headrace.values
 }
+
+output "accounts" {
+  description = "The service accounts that have the store, each as NAMESPACE:NAME."
+  value       = [for one in local.accounts : "${var.namespace}:${one}"]
+}

@@ -27,6 +27,16 @@ variable "cluster" {
   default = {}
 }
 
+variable "inside" {
+  description = "Whether Terraform runs where it reaches the cluster's network, so that the API server need not be on the internet."
+  type        = bool
+  default     = false
+  validation {
+    condition     = var.inside || length(var.cluster.public_access) > 0
+    error_message = "Helm has to reach the API server: say from which addresses, cluster = { public_access = [\"203.0.113.7/32\"] }, or that it does from inside, inside = true."
+  }
+}
+
 variable "protected" {
   description = "Whether `terraform destroy` refuses to remove databases and a bucket that has objects."
   type        = bool

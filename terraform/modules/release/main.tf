@@ -18,13 +18,15 @@ locals {
   ])
 }
 
-# What is uninstalled at the end. It changes only where another release has to come about.
+# What is uninstalled at the end. It changes only where another release has to come about: where the
+# kubeconfig lies is nobody's business but Helm's.
 resource "terraform_data" "release" {
-  triggers_replace = { name = var.name, where = join(" ", local.where) }
+  triggers_replace = { name = var.name, namespace = var.namespace, cluster = var.kubeconfig.cluster }
+  input            = { where = join(" ", local.where), write = var.kubeconfig.write }
 
   provisioner "local-exec" {
     when    = destroy
-    command = "helm uninstall ${self.triggers_replace.name} ${self.triggers_replace.where} --ignore-not-found --wait"
+    command = "${self.output.write} && helm uninstall ${self.triggers_replace.name} ${self.output.where} --ignore-not-found --wait"
   }
 }
 
@@ -39,7 +41,7 @@ resource "terraform_data" "revision" {
   provisioner "local-exec" {
     interpreter = ["/bin/bash", "-o", "pipefail", "-c"]
     command = join(" ", concat(
-      ["helm upgrade ${var.name} '${var.chart}' --install --create-namespace"],
+      ["${var.kubeconfig.write} && helm upgrade ${var.name} '${var.chart}' --install --create-namespace"],
       local.from, local.where,
       [for index, _ in var.values : "--values <(printf '%s' \"$VALUES_${index}\")"],
       ["--rollback-on-failure --wait --timeout=${var.timeout}"],

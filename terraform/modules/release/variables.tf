@@ -48,10 +48,12 @@ variable "values" {
 }
 
 variable "kubeconfig" {
-  description = "The cluster: path of a kubeconfig and a context in it. Empty ones mean kubectl's own."
+  description = "The cluster: path of a kubeconfig and a context in it, empty ones meaning kubectl's own; the command that writes the file, run before Helm each time; and what the cluster is known by, so that another one is another release."
   type = object({
     path    = optional(string, "")
     context = optional(string, "")
+    write   = optional(string, "true")
+    cluster = optional(string, "")
   })
   default = {}
 }

@@ -99,7 +99,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
-{{/* An account and its role: `root`, `name` and `rules` as text. */}}
+{{/* An account and its role: `root`, `name`, `rules` as text, and whether it is to have the store. */}}
 {{- define "headrace.kfp.account" -}}
 apiVersion: v1
 kind: ServiceAccount
@@ -107,9 +107,11 @@ metadata:
   name: {{ .name }}
   labels:
     {{- include "headrace.labels" .root | nindent 4 }}
+  {{- if .store }}
   {{- with .root.Values.serviceAccount.annotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
+  {{- end }}
   {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1

@@ -26,7 +26,7 @@ from headrace.cli.options import examples
 )  # fmt: skip
 @click.option(
     "-f", "--values", multiple=True, type=click.Path(exists=True, dir_okay=False), metavar="FILE",
-    help="Values of the chart; a later file wins.  [default: images/values.yaml, if it is there]",
+    help="Values of the chart; a later file wins, and all over images/values.yaml.",
 )  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="One value.")
 @click.option(
@@ -50,8 +50,8 @@ def command(
     """Install Headrace's chart, or upgrade it, and wait until all of it is ready.
 
     Helm does the work, by the command that is shown: what is installed can be looked at, rolled
-    back and uninstalled with Helm, and this can be run again. Nothing is changed if a store or a
-    database that the values name is not there.
+    back and uninstalled with Helm, and this can be run again. Before anything is changed, a store
+    and databases that the values name Secrets for are looked at.
     """
     from headrace.cli.installing import Wanted, install
 

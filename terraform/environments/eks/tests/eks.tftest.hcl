@@ -8,6 +8,7 @@ variables {
   region            = "eu-central-1"
   images            = "../../../helm/headrace/ci/minimal-values.yaml"
   database_password = "0123456789abcdefghij"
+  inside            = true
 }
 
 run "a_site_without_keys" {
@@ -19,7 +20,7 @@ run "a_site_without_keys" {
         name        = "headrace-step"
         annotations = { "eks.amazonaws.com/role-arn" = "arn:aws:iam::123456789012:role/made" }
       }
-      mlflow = { database = { existingSecret = "mlflow-database" } }
+      mlflow = { database = { existingSecret = "mlflow-database", revision = "1" } }
     }
     error_message = "The chart is told of the bucket, the role and the database."
   }
@@ -34,13 +35,18 @@ run "what_is_said_of_the_cluster_arrives_there" {
     condition     = toset(module.cluster.groups) == toset(["services", "workers"])
     error_message = "Without GPUs there is no group for them."
   }
+  assert {
+    condition     = length(module.cluster.vpc.subnets) == 3
+    error_message = "The network lies in as many zones as it is told to."
+  }
 }
 
 run "mistakes" {
   command = plan
   variables {
     region = "Frankfurt"
+    inside = false
     images = "../../../helm/headrace/values.yaml"
   }
-  expect_failures = [var.region, var.images]
+  expect_failures = [var.region, var.images, var.inside]
 }

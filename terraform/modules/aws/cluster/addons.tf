@@ -6,7 +6,7 @@ resource "aws_eks_addon" "this" {
     kube-proxy         = { role = null, configured = {} }
     coredns            = { role = null, configured = {} }
     metrics-server     = { role = null, configured = {} }
-    aws-ebs-csi-driver = { role = module.roles["volumes"].arn, configured = {} }
+    aws-ebs-csi-driver = { role = module.roles["volumes"].arn, configured = { defaultStorageClass = { enabled = true } } }
   }
   cluster_name                = aws_eks_cluster.this.name
   addon_name                  = each.key

@@ -18,26 +18,31 @@ locals {
   groups = merge(
     {
       services = merge(var.services, {
-        ami = "AL2023_x86_64_STANDARD", capacity = "ON_DEMAND", taints = [], resources = {}
+        ami = "AL2023_x86_64_STANDARD", capacity = "ON_DEMAND", taints = [], resources = {}, labels = {}
       })
     },
     var.workers.max == 0 ? {} : {
       workers = merge(var.workers, {
         min    = 0, ami = "AL2023_x86_64_STANDARD", capacity = var.workers.spot ? "SPOT" : "ON_DEMAND",
-        taints = [], resources = {}
+        taints = [], resources = {}, labels = {}
       })
     },
     var.gpus.max == 0 ? {} : {
       gpus = merge(var.gpus, {
         min    = 0, ami = "AL2023_x86_64_NVIDIA", capacity = var.gpus.spot ? "SPOT" : "ON_DEMAND",
         taints = [local.gpu_taint], resources = { "nvidia.com/gpu" = tostring(var.gpus.per_node) }
+        # A node that has it and no GPUs yet is waited for by the autoscaler, which else starts another.
+        labels = { "k8s.amazonaws.com/accelerator" = "nvidia" }
       })
     },
   )
   # A group without nodes cannot be asked what its nodes would be like: the autoscaler reads it here.
   described = merge([
     for name, group in local.groups : merge(
-      { "${name}/label/headrace.dev/nodes" = { group = name, value = name } },
+      {
+        for label, value in merge({ "headrace.dev/nodes" = name }, group.labels) : "${name}/label/${label}" =>
+        { group = name, value = value }
+      },
       {
         for taint in group.taints : "${name}/taint/${taint.key}" =>
         { group = name, value = "${taint.value}:NoSchedule" }
@@ -83,7 +88,7 @@ resource "aws_eks_node_group" "this" {
   ami_type        = each.value.ami
   capacity_type   = each.value.capacity
   instance_types  = each.value.instance_types
-  labels          = { "headrace.dev/nodes" = each.key }
+  labels          = merge({ "headrace.dev/nodes" = each.key }, each.value.labels)
 
   launch_template {
     id      = aws_launch_template.node[each.key].id

@@ -1,7 +1,12 @@
 output "kubeconfig" {
-  description = "How Helm reaches the cluster: path of a kubeconfig and the context in it."
-  value       = { path = var.kubeconfig, context = var.name }
-  depends_on  = [terraform_data.kubeconfig, aws_eks_addon.this]
+  description = "How Helm reaches the cluster: path of a kubeconfig and the context in it, the command that writes it, and what the cluster is known by."
+  value = {
+    path    = var.kubeconfig
+    context = var.name
+    write   = local.write_kubeconfig
+    cluster = aws_eks_cluster.this.endpoint
+  }
+  depends_on = [aws_eks_addon.this, aws_eks_access_policy_association.administrator]
 }
 
 output "identity" {

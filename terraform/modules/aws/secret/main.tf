@@ -23,8 +23,8 @@ variable "revision" {
 }
 
 variable "kubeconfig" {
-  description = "The cluster: path of a kubeconfig and a context in it."
-  type        = object({ path = string, context = string })
+  description = "The cluster: path of a kubeconfig, and the command that writes it."
+  type        = object({ path = string, write = string })
 }
 
 resource "terraform_data" "secret" {
@@ -37,6 +37,7 @@ resource "terraform_data" "secret" {
   provisioner "local-exec" {
     interpreter = ["/bin/bash", "-e", "-o", "pipefail", "-c"]
     command     = <<-EOT
+      eval "$WRITE"
       content=$(aws secretsmanager get-secret-value --secret-id "$SOURCE" --region "$REGION" --query SecretString --output text)
       kubectl create namespace "$NAMESPACE" --dry-run=client --output yaml | kubectl apply --filename -
       printf '{"apiVersion":"v1","kind":"Secret","metadata":{"name":"%s","namespace":"%s"},"stringData":%s}' \
@@ -44,6 +45,7 @@ resource "terraform_data" "secret" {
     EOT
     environment = {
       KUBECONFIG = var.kubeconfig.path
+      WRITE      = var.kubeconfig.write
       SOURCE     = var.source_arn
       REGION     = split(":", var.source_arn)[3]
       NAME       = var.name

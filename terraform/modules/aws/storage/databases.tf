@@ -2,9 +2,10 @@
 # where the cluster gets it; neither the plan nor the state has it.
 
 locals {
+  # The metadata store of Kubeflow Pipelines knows MySQL's older way to log in only.
   engines = {
-    mlflow = { engine = "postgres", version = "17", port = 5432, tls = { "rds.force_ssl" = "1" }, family = "postgres17" }
-    kfp    = { engine = "mysql", version = "8.4", port = 3306, tls = {}, family = "mysql8.4" }
+    mlflow = { engine = "postgres", version = "17", port = 5432, settings = { "rds.force_ssl" = "1" }, family = "postgres17" }
+    kfp    = { engine = "mysql", version = "8.4", port = 3306, settings = { authentication_policy = "mysql_native_password" }, family = "mysql8.4" }
   }
   wanted = { for purpose, one in var.databases : purpose => merge(one, local.engines[purpose]) }
 }
@@ -35,7 +36,7 @@ resource "aws_db_parameter_group" "this" {
   name     = "${var.name}-${each.key}"
   family   = each.value.family
   dynamic "parameter" {
-    for_each = each.value.tls
+    for_each = each.value.settings
     content {
       name  = parameter.key
       value = parameter.value

@@ -9,15 +9,19 @@ run "what_helm_is_asked_for" {
   variables {
     repository    = "https://charts.example.com"
     chart_version = "1.2.3"
-    kubeconfig    = { path = "/tmp/config", context = "one" }
+    kubeconfig    = { path = "/tmp/config", context = "one", cluster = "arn:one" }
   }
   assert {
     condition     = terraform_data.revision.triggers_replace.chart == "./chart --repo=https://charts.example.com --version=1.2.3"
     error_message = "Another version is another revision."
   }
   assert {
-    condition     = terraform_data.release.triggers_replace.where == "--namespace=ml --kubeconfig=/tmp/config --kube-context=one"
-    error_message = "Another place is another release."
+    condition     = terraform_data.release.input.where == "--namespace=ml --kubeconfig=/tmp/config --kube-context=one"
+    error_message = "Helm is told of the cluster."
+  }
+  assert {
+    condition     = terraform_data.release.triggers_replace == { name = "headrace", namespace = "ml", cluster = "arn:one" }
+    error_message = "Another cluster is another release; another path of the kubeconfig is not."
   }
 }
 

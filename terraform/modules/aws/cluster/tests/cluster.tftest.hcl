@@ -37,7 +37,9 @@ run "nodes_with_gpus_come_from_nothing" {
       "workers/label/headrace.dev/nodes"  = "workers"
       "gpus/label/headrace.dev/nodes"     = "gpus"
       "gpus/taint/nvidia.com/gpu"         = "present:NoSchedule"
-      "gpus/resources/nvidia.com/gpu"     = "1"
+
+      "gpus/label/k8s.amazonaws.com/accelerator" = "nvidia"
+      "gpus/resources/nvidia.com/gpu"            = "1"
     }
     error_message = "The autoscaler knows what nodes of an empty group would be like."
   }
