@@ -1,6 +1,13 @@
 """The installed chart: MLflow can be used from outside and inside, and nothing is left over."""
 
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+
 import pytest
+from tests.e2e.running import MAIN
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -23,3 +30,18 @@ def test_an_object_is_found_by_its_run_until_it_is_gone(site):
     assert site.left_over() == ["configmaps/something"]
     site.cluster.delete("configmaps", "something")
     assert site.of_run("one") == site.left_over() == []
+
+
+def test_its_pages_are_opened_from_here(site):
+    opened = subprocess.Popen(
+        [sys.executable, "-c", MAIN, "open", "mlflow", "--on", site.context, "-n", site.namespace],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        url, _, told = opened.stdout.readline().partition("  ")
+        assert told == "(Ctrl-C ends it)\n"
+        with urllib.request.urlopen(f"{url}/version", timeout=20) as answer:
+            assert answer.read().decode() == site.site.versions["mlflow"]
+    finally:
+        opened.send_signal(signal.SIGINT)
+        assert opened.wait(20) == 0
