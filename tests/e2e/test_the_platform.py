@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests import standins
-from tests.e2e.running import MAIN
+from tests.e2e.running import MAIN, until
 from tests.site import RELEASE, ROOT, TESTBED, everything, namespace
 
 from headrace.cluster.client import Cluster
@@ -143,5 +143,10 @@ def test_its_whole_life(release, tmp_path):
     assert {one["metadata"]["name"] for one in cluster.list("secrets")} == {
         "headrace-mysql", "headrace-postgres", "headrace-store",
     }  # fmt: skip
-    left = [one for one in all_of(cluster) if not one.startswith("persistentvolumeclaims/")]
-    assert [one for one in left if not one.startswith("secrets/")] == ["pods/headrace-trial"]
+    until(lambda: left(cluster) == ["pods/headrace-trial"], 60, "pods have come to their end")
+
+
+def left(cluster: Cluster) -> list[str]:
+    """What is there that no data belong to."""
+    of_data = ("persistentvolumeclaims/", "secrets/")
+    return [one for one in all_of(cluster) if not one.startswith(of_data)]
