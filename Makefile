@@ -30,7 +30,7 @@ cluster: $(UV) ## The tests that need a Kubernetes cluster, on the current conte
 	$(RUN) pytest -m cluster $(CLUSTER_TESTS)
 
 images: $(UV) ## The container images; make images REGISTRY=ghcr.io/acme pushes what is missing there
-	python3 images/build.py $(if $(REGISTRY),--registry $(REGISTRY) --push) $(ARGS)
+	python3 images/build.py $(if $(REGISTRY),--registry $(REGISTRY) --push) --values images/values.yaml $(ARGS)
 
 bench: $(UV) ## The figures in the README; half an hour
 	$(RUN) python bench/startup.py

@@ -44,6 +44,7 @@ def test_the_help_lists_every_verb_in_its_section(headrace):
         "  stop     Stop model servers.\n"
         "\n"
         "Keep in order:\n"
+        "  up       Make a cluster here, with Headrace in it.\n"
         "  install  Make a namespace of a cluster a site.\n"
         "  sites    List the sites that your contexts show.\n"
         "  clean    Remove what nobody needs.\n"

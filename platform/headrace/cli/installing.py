@@ -18,7 +18,8 @@ from headrace.core.errors import EnvironmentProblem
 RELEASE = "headrace"
 _PACKAGE = Path(__file__).parents[1]
 _CHECKOUT = _PACKAGE.parents[1]
-_IMAGES = Path("images/values.yaml")
+IMAGES = Path("images/values.yaml")
+"""Where `make images` writes what the images are called and what they hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ def helm_command(wanted: Wanted) -> list[str]:
             "helm is not on the PATH.", hint="install Helm 4: https://helm.sh/docs/intro/install"
         )
     chart = Path(wanted.chart) if wanted.chart else find_chart()
-    files = [*([str(_IMAGES)] if _IMAGES.exists() else []), *wanted.values]
+    files = [*([str(IMAGES)] if IMAGES.exists() else []), *wanted.values]
     profile = [str(chart / f"values-{wanted.profile}.yaml")] if wanted.profile else []
     return [
         "helm", "upgrade", RELEASE, str(chart), "--install", "--create-namespace",

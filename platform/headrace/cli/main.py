@@ -43,6 +43,9 @@ SECTIONS = {
         "stop": Verb(module="headrace.cli.verbs.stop", purpose="Stop model servers."),
     },
     "Keep in order": {
+        "up": Verb(
+            module="headrace.cli.verbs.up", purpose="Make a cluster here, with Headrace in it."
+        ),
         "install": Verb(
             module="headrace.cli.verbs.install", purpose="Make a namespace of a cluster a site."
         ),
