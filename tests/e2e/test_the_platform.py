@@ -7,6 +7,7 @@ cluster has them.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -21,6 +22,8 @@ from tests.site import RELEASE, ROOT, TESTBED, everything, namespace
 
 from headrace.cluster.client import Cluster
 from headrace.cluster.forwarding import forward
+from headrace.core.errors import EnvironmentProblem
+from headrace.registry.server_database import bring_up_to_date
 from headrace.sites.cluster import discover
 
 pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.timeout(1500)]
@@ -106,6 +109,39 @@ def runs_known_to_mlflow(cluster: Cluster) -> list[str]:
     return sorted(one.info.run_name for one in found)
 
 
+def an_older_database_is_upgraded(cluster: Cluster) -> None:
+    """As the server's pod does it first of all, on a database that an older MLflow has left."""
+    import mlflow.store.db.utils as store
+    import psycopg
+    import sqlalchemy
+    from alembic import command
+    from alembic.script import ScriptDirectory
+
+    secret = cluster.get("secrets", "headrace-postgres")["data"]
+    password = base64.b64decode(secret["password"]).decode()
+    with forward(cluster, "headrace-postgres", 5432) as address:
+        server = f"postgresql://mlflow:{password}@{address}"
+        with psycopg.connect(f"{server}/mlflow", autocommit=True) as connection:
+            connection.execute("CREATE DATABASE older")
+        url = f"{server}/older"
+        config = store._get_alembic_config(url)
+        script = ScriptDirectory.from_config(config)
+        head = script.get_current_head()
+        before = script.get_revision(head).down_revision
+        engine = sqlalchemy.create_engine(url)
+        with engine.begin() as one:
+            store.InitialBase.metadata.create_all(one)
+            config.attributes["connection"] = one
+            command.upgrade(config, before)
+        engine.dispose()
+        assert bring_up_to_date(url) == f"Upgraded from {before} to {head}."
+        assert bring_up_to_date(url) == "Up to date."
+        with psycopg.connect(url) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = 'of-tomorrow'")
+        with pytest.raises(EnvironmentProblem, match="could not be upgraded, and is as it was"):
+            bring_up_to_date(url)
+
+
 def test_its_whole_life(release, tmp_path):
     cluster = release.cluster
     before = all_of(cluster)
@@ -122,6 +158,8 @@ def test_its_whole_life(release, tmp_path):
     assert "✔ trial succeeded" in said
     record = runs_known_to_mlflow(cluster)
     assert len(record) >= 1
+
+    an_older_database_is_upgraded(cluster)
 
     secrets = {one["metadata"]["name"]: one["data"] for one in cluster.list("secrets")}
     release.put("upgrade", "limits.pending=333", "mlflow.replicas=2")
