@@ -23,7 +23,7 @@ def refused(said: str, where: list[str]) -> EnvironmentProblem:
             where=where,
             hint="correct the Secret that store.secret of the site names",
         )
-    if code or "403" in said or "PermissionDenied" in said:
+    if code or "status code: 403" in said or "PermissionDenied" in said:
         return EnvironmentProblem(
             f"The store refuses it ({code or 'HTTP 403'}).",
             where=where,
