@@ -129,9 +129,10 @@ def an_older_database_is_upgraded(cluster: Cluster) -> None:
         head = script.get_current_head()
         before = script.get_revision(head).down_revision
         engine = sqlalchemy.create_engine(url)
-        with engine.begin() as one:
-            store.InitialBase.metadata.create_all(one)
-            config.attributes["connection"] = one
+        with engine.begin() as connection:
+            store.InitialBase.metadata.create_all(connection)
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
             command.upgrade(config, before)
         engine.dispose()
         assert bring_up_to_date(url) == f"Upgraded from {before} to {head}."

@@ -98,14 +98,15 @@ def _migrate(url: str) -> None:
     store: Any = importlib.import_module("mlflow.store.db.utils")
     engine: Any = sqlalchemy.create_engine(url)
     try:
-        with engine.begin() as connection:
-            connection.execute(
-                sqlalchemy.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK}
-            )
-            if not sqlalchemy.inspect(connection).get_table_names():
-                store.InitialBase.metadata.create_all(connection)
+        with engine.connect() as holder:
+            holder.execute(sqlalchemy.text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+            with engine.begin() as connection:
+                if not sqlalchemy.inspect(connection).get_table_names():
+                    # What the first migration starts from; nothing is lost if it ends here.
+                    store.InitialBase.metadata.create_all(connection)
             config = store._get_alembic_config(url)
-            config.attributes["connection"] = connection
+            # Migrations take another connection of its engine, and one transaction for them all.
+            config.attributes["connection"] = holder
             command.upgrade(config, "heads")
     except Exception as error:
         raise EnvironmentProblem(
