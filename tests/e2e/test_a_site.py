@@ -36,6 +36,8 @@ def test_its_pages_are_opened_from_here(site):
     opened = subprocess.Popen(
         [sys.executable, "-c", MAIN, "open", "mlflow", "--on", site.context, "-n", site.namespace],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # Where the tests run in the background, Ctrl-C is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         url, _, told = opened.stdout.readline().partition("  ")
