@@ -44,6 +44,7 @@ def test_its_pages_are_opened_from_here(site):
         assert told == "(Ctrl-C ends it)\n"
         with urllib.request.urlopen(f"{url}/version", timeout=20) as answer:
             assert answer.read().decode() == site.site.versions["mlflow"]
-    finally:
         opened.send_signal(signal.SIGINT)
         assert opened.wait(20) == 0
+    finally:
+        opened.kill()
