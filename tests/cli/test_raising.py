@@ -98,3 +98,4 @@ def test_outside_of_a_checkout(headrace, programs, tmp_path):
     said = headrace("up")
     assert said.code == 4
     assert said.err.startswith("error: There are no sources of the images here.\n")
+    assert programs() == []  # no cluster is made for nothing

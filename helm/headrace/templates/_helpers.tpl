@@ -3,7 +3,10 @@
 {{- define "headrace.configMap" -}}headrace-site{{- end }}
 {{- define "headrace.storeSecret" -}}headrace-store{{- end }}
 {{- define "headrace.mlflow" -}}headrace-mlflow{{- end }}
-{{- define "headrace.quota" -}}headrace{{- end }}
+{{- define "headrace.policies" -}}headrace{{- end }}
+{{- define "headrace.preflight" -}}headrace-preflight{{- end }}
+{{- define "headrace.reaper" -}}headrace-reaper{{- end }}
+{{- define "headrace.trial" -}}headrace-trial{{- end }}
 {{- define "headrace.objectStore" -}}headrace-objectstore{{- end }}
 {{- define "headrace.postgres" -}}headrace-postgres{{- end }}
 {{- define "headrace.mysql" -}}headrace-mysql{{- end }}

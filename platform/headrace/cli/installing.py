@@ -4,15 +4,13 @@ with the other.
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from headrace.cli.calling import call, require
 from headrace.core.errors import EnvironmentProblem
 
 RELEASE = "headrace"
@@ -56,15 +54,12 @@ def install(wanted: Wanted) -> int:
     cluster = connect(wanted.context, wanted.namespace)
     cluster.ask("/version")
     command = helm_command(wanted)
-    click.echo(f"$ {shlex.join(command)}")
-    done = subprocess.run(command)
-    if done.returncode:
-        raise EnvironmentProblem(
-            f"Helm has ended with exit code {done.returncode}; what it said stands above.",
-            where=cluster.where,
-            hint=f"`helm status {RELEASE} --kube-context {wanted.context} -n {wanted.namespace}` "
-            "and `kubectl get events` tell more; the same command goes on from there",
-        )
+    call(
+        command,
+        where=cluster.where,
+        hint=f"`helm status {RELEASE} --kube-context {wanted.context} -n {wanted.namespace}` "
+        "and `kubectl get events` tell more; the same command goes on from there",
+    )
     if not wanted.dry_run:
         click.echo(f"\nhelm test {RELEASE} --kube-context {wanted.context} -n {wanted.namespace}")
         click.echo(f"headrace doctor --on {wanted.context} -n {wanted.namespace}")
@@ -77,11 +72,7 @@ def helm_command(wanted: Wanted) -> list[str]:
     Raises:
         EnvironmentProblem: Helm or the chart is not there.
     """
-    helm = shutil.which("helm")
-    if helm is None:
-        raise EnvironmentProblem(
-            "helm is not on the PATH.", hint="install Helm 4: https://helm.sh/docs/intro/install"
-        )
+    require("helm")
     chart = Path(wanted.chart) if wanted.chart else find_chart()
     files = [*([str(IMAGES)] if IMAGES.exists() else []), *wanted.values]
     profile = [str(chart / f"values-{wanted.profile}.yaml")] if wanted.profile else []

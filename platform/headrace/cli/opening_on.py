@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _PIPELINES_UI = "ml-pipeline-ui"
 _RAY_HEAD = "ray.io/node-type=head"
-_RAY_PORT = 8265
 
 
 def open_on(
@@ -64,7 +63,9 @@ def _address(cluster: Cluster, site: Site, what: str) -> tuple[str, str]:
             beside = f"{_PIPELINES_UI}.{host}" if host else _PIPELINES_UI
             return f"http://{beside}:80", site.kfp.client_url
         case "ray":
-            return f"http://{_ray_head(cluster)}:{_RAY_PORT}", ""
+            from headrace.engines.ray_kubernetes import DASHBOARD_PORT
+
+            return f"http://{_ray_head(cluster)}:{DASHBOARD_PORT}", ""
     names = {"mlflow": "no MLflow", "pipelines": "no Kubeflow Pipelines"}
     raise EnvironmentProblem(f"The site has {names[what]}.", where=cluster.where)
 

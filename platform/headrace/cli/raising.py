@@ -5,8 +5,6 @@ order. Each step can be done again.
 from __future__ import annotations
 
 import json
-import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,16 +14,13 @@ from pathlib import Path
 import click
 import yaml
 
+from headrace.cli.calling import call, require
 from headrace.cli.installing import IMAGES, Wanted, helm_command
 from headrace.core.errors import EnvironmentProblem
 
 KUBERAY_REPOSITORY = "https://ray-project.github.io/kuberay-helm/"
 KUBERAY_VERSION = "1.6.1"
-_REMEDIES = {
-    "kind": "install kind: https://kind.sigs.k8s.io",
-    "minikube": "install minikube: https://minikube.sigs.k8s.io",
-    "helm": "install Helm 4: https://helm.sh/docs/intro/install",
-}
+_HINT = "`headrace up` goes on from there"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,23 +51,18 @@ def raise_cluster(wish: Wish, *, dry_run: bool = False) -> int:
         EnvironmentProblem: A program is missing, or one has failed.
     """
     for program in (wish.tool, "helm"):
-        if shutil.which(program) is None:
-            raise EnvironmentProblem(f"{program} is not on the PATH.", hint=_REMEDIES[program])
+        require(program)
+    build = building()
     if not _is_there(wish):
-        _call(making(wish), dry_run)
-    _call(building(), dry_run)
-    for image in images(IMAGES):
-        _call(loading(wish, image), dry_run)
-    _call(kuberay(wish), dry_run)
-    _call(
-        helm_command(
-            Wanted(
-                context=wish.context, namespace=wish.namespace, profile="kind",
-                values=wish.values, timeout=wish.timeout,
-            )
-        ),
-        dry_run,
+        call(making(wish), hint=_HINT, dry_run=dry_run)
+    call(build, hint=_HINT, dry_run=dry_run)
+    wanted = Wanted(
+        context=wish.context, namespace=wish.namespace, profile="kind",
+        values=wish.values, timeout=wish.timeout,
     )  # fmt: skip
+    loads = [loading(wish, image) for image in images(IMAGES)]
+    for command in (*loads, kuberay(wish), helm_command(wanted)):
+        call(command, hint=_HINT, dry_run=dry_run)
     site = f"--on {wish.context} -n {wish.namespace}"
     click.echo(f"\nheadrace doctor {site}")
     click.echo(f"headrace run PIPELINE {site}")
@@ -139,15 +129,3 @@ def _is_there(wish: Wish) -> bool:
     except ValueError:  # there is none at all
         known = []
     return wish.name in [one.get("Name") for one in known]
-
-
-def _call(command: Sequence[str], dry_run: bool) -> None:
-    click.echo(f"$ {shlex.join(command)}")
-    if dry_run:
-        return
-    done = subprocess.run(command)
-    if done.returncode:
-        raise EnvironmentProblem(
-            f"{command[0]} has ended with exit code {done.returncode}; what it said stands above.",
-            hint="`headrace up` goes on from there",
-        )
