@@ -16,16 +16,20 @@ built and pushed, in seconds.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from building.carrying import Carrier, Outcome, summary
 from building.failures import BuildProblem
-from building.locking import build_wheel, export, find_uv
+from building.listing import parts
+from building.locking import FILES, LIST, build_wheel, export, find_uv
 from building.planning import Planned, Sources, plan, python_minor
 from building.recipes import BY_NAME, RECIPES
 from building.registry import Registry
@@ -108,6 +112,10 @@ def parse() -> argparse.Namespace:
     how.add_argument("--verbose", action="store_true", help="show all that the tool writes")
     told = parser.add_argument_group("what is told")
     told.add_argument(
+        "--list", action="store_true",
+        help="write what the images are called and made of as JSON, and build none",
+    )  # fmt: skip
+    told.add_argument(
         "--values", type=Path, metavar="FILE", help="write names and versions as YAML"
     )
     told.add_argument(
@@ -123,6 +131,9 @@ def parse() -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do what the command line says."""
+    if arguments.list:
+        print(json.dumps(listed(arguments), indent=1))
+        return
     began = time.monotonic()
     tool = Tool(
         name=find_tool(arguments.tool),
@@ -146,25 +157,41 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"\n{summary(outcomes)}\n\n{time.monotonic() - began:.0f} s in all")
 
 
+def listed(arguments: argparse.Namespace) -> list[dict[str, object]]:
+    """Everything that the images are made of."""
+    with sources(arguments) as found:
+        prefix = arguments.registry.rstrip("/")
+        return parts(found, exports(arguments, FILES), plan(found), prefix)
+
+
 def read(arguments: argparse.Namespace) -> dict[str, Planned]:
     """The plan, from lock, sources and command line."""
-    uv = find_uv(ROOT)
-    groups = arguments.group or ["pipelines"]
+    with sources(arguments) as found:
+        return plan(found)
+
+
+@contextmanager
+def sources(arguments: argparse.Namespace) -> Iterator[Sources]:
+    """What a plan is made from; Headrace's wheel goes afterwards."""
     with tempfile.TemporaryDirectory(prefix="headrace-wheel-") as folder:
-        return plan(
-            Sources(
-                images=IMAGES,
-                exports={
-                    recipe.name: export(uv, ROOT, extras=recipe.extras, groups=groups)
-                    for recipe in RECIPES
-                },
-                wheel=build_wheel(uv, ROOT, Path(folder)),
-                base=arguments.base,
-                python=python_minor(arguments.base, (ROOT / ".python-version").read_text().strip()),
-                torch=arguments.torch,
-                torch_index=arguments.torch_index,
-            )
+        yield Sources(
+            images=IMAGES,
+            exports=exports(arguments, LIST),
+            wheel=build_wheel(find_uv(ROOT), ROOT, Path(folder)),
+            base=arguments.base,
+            python=python_minor(arguments.base, (ROOT / ".python-version").read_text().strip()),
+            torch=arguments.torch,
+            torch_index=arguments.torch_index,
         )
+
+
+def exports(arguments: argparse.Namespace, form: str) -> dict[str, str]:
+    """Each image's part of the lock."""
+    groups = arguments.group or ["pipelines"]
+    return {
+        recipe.name: export(find_uv(ROOT), ROOT, extras=recipe.extras, groups=groups, form=form)
+        for recipe in RECIPES
+    }
 
 
 def carry(

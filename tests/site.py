@@ -193,13 +193,32 @@ def s3() -> Any:
 @pytest.fixture(scope="session")
 def site(kubernetes: Cluster, helm: str, images: Path, s3: Any) -> Iterator[SiteUnderTest]:
     """A site that is ready: chart installed, MLflow answering, bucket empty."""
-    name = f"headrace-e2e-{os.getpid()}"
+    with ready_site(kubernetes, helm, images, s3, f"headrace-e2e-{os.getpid()}") as ready:
+        yield ready
+
+
+@contextmanager
+def ready_site(
+    kubernetes: Cluster, helm: str, images: Path, s3: Any, name: str,
+    *, values: dict[str, Any] | None = None, labels: dict[str, str] | None = None,
+) -> Iterator[SiteUnderTest]:  # fmt: skip
+    """A site of a name, gone at the end.
+
+    Args:
+        kubernetes: The cluster.
+        helm: Helm's path.
+        images: The images' values.
+        s3: A client of the store.
+        name: The namespace's name, and the bucket's.
+        values: More of the chart's values.
+        labels: The namespace's labels.
+    """
     with ExitStack() as undo:
         undo.enter_context(bucket(s3, name))
-        cluster = undo.enter_context(namespace(kubernetes, name))
+        cluster = undo.enter_context(namespace(kubernetes, name, labels))
         # One process of MLflow's is quicker to start, and enough for one test at a time.
-        values = {**store_values(f"s3://{name}/site"), "mlflow": {"workers": 1}}
-        install(helm, cluster, images, values)
+        own = {**store_values(f"s3://{name}/site"), "mlflow": {"workers": 1}}
+        install(helm, cluster, images, own | (values or {}))
         found = discover(cluster)
         address = undo.enter_context(forward(cluster, "headrace-mlflow", 5000))
         ready = SiteUnderTest(
@@ -229,20 +248,39 @@ def empty(s3: Any, name: str) -> None:
 
 
 @contextmanager
-def namespace(kubernetes: Cluster, name: str) -> Iterator[Cluster]:
+def namespace(
+    kubernetes: Cluster, name: str, labels: dict[str, str] | None = None
+) -> Iterator[Cluster]:
     """A namespace, gone at the end with all that is in it."""
-    kubernetes.ask(
-        "/api/v1/namespaces", method="POST",
-        body={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
-    )  # fmt: skip
+    with namespaces(kubernetes, name, labels=labels) as [made]:
+        yield made
+
+
+@contextmanager
+def namespaces(
+    kubernetes: Cluster, *names: str, labels: dict[str, str] | None = None
+) -> Iterator[list[Cluster]]:
+    """Several of them, which go at once: a namespace takes its time to."""
+    made = []
     try:
-        yield replace(kubernetes, namespace=name)
+        for name in names:
+            kubernetes.ask(
+                "/api/v1/namespaces", method="POST",
+                body={
+                    "apiVersion": "v1", "kind": "Namespace",
+                    "metadata": {"name": name, "labels": labels or {}},
+                },
+            )  # fmt: skip
+            made.append(replace(kubernetes, namespace=name))
+        yield made
     finally:
-        kubernetes.ask(f"/api/v1/namespaces/{name}", method="DELETE")
+        for one in made:
+            kubernetes.ask(f"/api/v1/namespaces/{one.namespace}", method="DELETE")
         until = time.monotonic() + GONE_WITHIN
-        while kubernetes.get("namespaces", name) and time.monotonic() < until:
-            time.sleep(0.5)
-        set_free(kubernetes, name)
+        for one in made:
+            while kubernetes.get("namespaces", one.namespace) and time.monotonic() < until:
+                time.sleep(0.5)
+            set_free(kubernetes, one.namespace)
 
 
 def set_free(kubernetes: Cluster, namespace: str) -> None:
@@ -272,6 +310,7 @@ def store_values(url: str) -> dict[str, Any]:
         },
         "defaults": DEFAULTS,
         "limits": {"keep": 20},
+        **({"kuberayNamespace": "testbed"} if TESTBED.exists() else {}),
         # Nobody else is to clear away what a test looks at.
         "reaper": {"schedule": ""},
     }

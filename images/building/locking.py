@@ -13,6 +13,10 @@ from building.failures import BuildProblem
 CUDA_ONLY = ("nvidia-", "cuda-", "triton")
 """How the packages begin that only torch's CUDA wheel needs."""
 
+LIST = "requirements.txt"
+FILES = "pylock.toml"
+"""What an export looks like: a list to install from, or the same with every file's URL and size."""
+
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
 FORK = re.compile(r"python_full_version (?P<sign><|>=) '(?P<minor>[0-9.]+)'")
 """How the lock tells the versions of a package apart that different Pythons get."""
@@ -25,14 +29,16 @@ def find_uv(root: Path) -> str:
     raise BuildProblem("uv is not here, and the lock is read with it.", hint="pip install uv")
 
 
-def export(uv: str, root: Path, *, extras: Iterable[str], groups: Iterable[str]) -> str:
+def export(
+    uv: str, root: Path, *, extras: Iterable[str], groups: Iterable[str], form: str = LIST
+) -> str:
     """The locked packages of some extras and groups, with hashes, without Headrace itself."""
     chosen = [part for extra in extras for part in ("--extra", extra)]
     chosen += [part for group in groups for part in ("--group", group)]
     return _run(
         [
             uv, "export", "--quiet", "--frozen", "--no-emit-project", "--no-default-groups",
-            "--no-annotate", "--no-header", *chosen,
+            "--no-annotate", "--no-header", "--format", form, *chosen,
         ],
         root,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The door to a registry, to look only: whether an image is there, and how large it is.
+"""The door to a registry, to look only: whether an image is there, how large it is, its digest.
 
 The tools push; but none of them tells this in a way that the others tell too.
 """
@@ -6,6 +6,7 @@ The tools push; but none of them tells this in a way that the others tell too.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -14,7 +15,9 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,16 @@ MANIFESTS = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came back."""
+
+    headers: Mapping[str, str]
+    """Its headers."""
+    content: bytes
+    """Its body."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Registry:
     """A registry and the part of it that images are under."""
 
@@ -40,18 +53,23 @@ class Registry:
     """`ghcr.io/acme` or `10.0.0.1:5000`."""
     insecure: bool = False
     """It speaks plain HTTP."""
+    timeout: float = 30
+    """Seconds that it has for each answer."""
+
+    @property
+    def name(self) -> str:
+        """What images' names begin with: the part before the first slash."""
+        return self.prefix.partition("/")[0]
 
     @property
     def host(self) -> str:
-        """Where its API is: the part before the first slash."""
-        name = self.prefix.partition("/")[0]
-        return DOCKER_HUB.get(name, (name, name))[0]
+        """Where its API is."""
+        return DOCKER_HUB.get(self.name, (self.name, self.name))[0]
 
     @property
     def login_name(self) -> str:
         """What tools file its login under."""
-        name = self.prefix.partition("/")[0]
-        return DOCKER_HUB.get(name, (name, name))[1]
+        return DOCKER_HUB.get(self.name, (self.name, self.name))[1]
 
     def pushed_bytes(self, repository: str, tag: str) -> int | None:
         """The size of an image's layers as the registry holds them; None if it has no such image.
@@ -59,40 +77,65 @@ class Registry:
         Raises:
             BuildProblem: The registry cannot be asked.
         """
-        path = "/".join(filter(None, (self.prefix.partition("/")[2], repository)))
-        manifest = self._manifest(path, tag)
+        manifest = self._manifest(repository, tag)
         if manifest and "manifests" in manifest:  # one for each kind of machine: take the first
-            manifest = self._manifest(path, manifest["manifests"][0]["digest"])
+            manifest = self._manifest(repository, manifest["manifests"][0]["digest"])
         return None if manifest is None else sum(one["size"] for one in manifest["layers"])
 
-    def _manifest(self, path: str, reference: str) -> dict[str, Any] | None:
-        scheme = "http" if self.insecure else "https"
-        url = f"{scheme}://{self.host}/v2/{path}/manifests/{reference}"
+    def digest(self, repository: str, tag: str) -> str:
+        """What a tag stands for now: `sha256:...`, for an image for many machines that of its list.
+
+        Raises:
+            BuildProblem: The registry cannot be asked, or has no such image.
+        """
+        url = self._url(repository, tag)
         try:
-            found: dict[str, Any] | None = self._get(url, {"Accept": ", ".join(MANIFESTS)})
+            # Not fetched, only looked at: Docker Hub counts what is fetched.
+            known = self._get(url, method="HEAD").headers.get("Docker-Content-Digest")
+            return known or f"sha256:{hashlib.sha256(self._get(url).content).hexdigest()}"
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                raise BuildProblem(f"{self.name} has no {repository}:{tag}") from None
+            hint = f"docker login {self.name}" if error.code in (401, 403) else ""
+            raise BuildProblem(
+                f"{self.name} does not tell: {error.code} {error.reason}", hint=hint
+            ) from None
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise BuildProblem(f"{self.name} cannot be reached: {reason}") from None
+        except (ValueError, KeyError, HTTPException):
+            raise BuildProblem(f"{self.name} does not answer as a registry does") from None
+
+    def _url(self, repository: str, reference: str) -> str:
+        scheme = "http" if self.insecure else "https"
+        path = "/".join(filter(None, (self.prefix.partition("/")[2], repository)))
+        return f"{scheme}://{self.host}/v2/{path}/manifests/{reference}"
+
+    def _manifest(self, repository: str, reference: str) -> dict[str, Any] | None:
+        url = self._url(repository, reference)
+        try:
+            found: dict[str, Any] | None = json.loads(self._get(url).content)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
-            hint = (
-                f"log in with the tool: docker login {self.prefix.partition('/')[0]}"
-                if error.code < 500
-                else ""
-            )
+            hint = f"log in with the tool: docker login {self.name}" if error.code < 500 else ""
             raise BuildProblem(f"{url}: {error}", hint=hint) from None
         except OSError as error:
             hint = "" if self.insecure else "--insecure, if the registry speaks plain HTTP"
             raise BuildProblem(f"{url}: {error}", hint=hint) from None
         return found
 
-    def _get(self, url: str, headers: dict[str, str]) -> Any:
+    def _get(self, url: str, *, method: str = "GET") -> Answer:
         """Ask; where the registry wants to know who does, ask again as whoever is logged in."""
+        headers = {"Accept": ", ".join(MANIFESTS)}
         try:
-            return _read(url, headers)
+            return self._read(url, headers, method=method)
         except urllib.error.HTTPError as error:
             if error.code != 401:
                 raise
             challenge = error.headers.get("WWW-Authenticate", "")
-        return _read(url, {**headers, "Authorization": self._authorization(challenge)})
+        known = headers | {"Authorization": self._authorization(challenge)}
+        return self._read(url, known, method=method)
 
     def _authorization(self, challenge: str) -> str:
         known = login(self.login_name)
@@ -101,8 +144,14 @@ class Registry:
         asked = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
         query = {name: asked[name] for name in ("service", "scope") if name in asked}
         realm = f"{asked['realm']}?{urllib.parse.urlencode(query)}"
-        answer = _read(realm, {"Authorization": f"Basic {known}"} if known else {})
+        told = self._read(realm, {"Authorization": f"Basic {known}"} if known else {})
+        answer = json.loads(told.content)
         return f"Bearer {answer.get('token') or answer.get('access_token')}"
+
+    def _read(self, url: str, headers: dict[str, str], *, method: str = "GET") -> Answer:
+        request = urllib.request.Request(url, headers=headers, method=method)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=self.timeout) as answer:  # noqa: S310
+            return Answer(headers=answer.headers, content=answer.read())
 
 
 def login(host: str) -> str:
@@ -137,9 +186,3 @@ def _ask_helper(helper: str | None, host: str) -> str:
         return ""
     told = json.loads(done.stdout)
     return base64.b64encode(f"{told['Username']}:{told['Secret']}".encode()).decode()
-
-
-def _read(url: str, headers: dict[str, str]) -> Any:
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        return json.loads(answer.read())

@@ -140,6 +140,27 @@ def test_libraries_are_named_not_read(files):
     assert files.code().libraries == {"json", "torch", "pyspark", "pandas", "sklearn"}
 
 
+def test_beside_an_installed_package_lies_what_is_not_its_project(files):
+    own = {
+        "package/__init__.py": "",
+        "package/steps.py": "from package.words import cut\nimport other\n"
+        "def step(text: str):\n    import other.deep\n    return cut(text)\n",
+        "package/words.py": "import other\ncut = str.split\n",
+    }
+    others = {"other/__init__.py": "import another", "other/deep.py": "", "another.py": ""}
+    for name, text in {**own, **others}.items():
+        files.write(f"site-packages/{name}", text)
+    for name, text in own.items():
+        files.write(f"checkout/{name}", text)
+    found = files.code(file="site-packages/package/steps.py")
+    assert found.files == tuple(
+        files.root / "site-packages/package" / name
+        for name in ("steps.py", "__init__.py", "words.py")
+    )
+    assert found.libraries == {"other"}
+    assert found.digest == files.digest(file="checkout/package/steps.py")
+
+
 def test_a_function_that_recurses_and_modules_that_import_each_other(files):
     files.write("steps.py", "import a\ndef step(n=1):\n    return a.f() or step(n - 1)\n")
     files.write("a.py", "import b\ndef f(): return b.g()\n")

@@ -15,7 +15,7 @@ from headrace.cli.render.why import why_picture
 from headrace.core.states import State
 from headrace.operating import seeing
 from headrace.operating.causes import Facts, StepFacts, explain
-from headrace.operating.seeing import PodSeen, Seen
+from headrace.operating.seen import PodSeen, Seen
 from headrace.sites.journal import process_start
 
 REAL = Path(__file__).parents[1] / "operating" / "golden" / "why"

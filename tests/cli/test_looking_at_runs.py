@@ -212,6 +212,7 @@ def test_following_shows_lines_as_they_come_and_ends_with_the_run(headrace, runs
     run.events[0] |= {"pid": os.getpid(), "pid_start": process_start(os.getpid())}
     folder = named(run, "digits-1").write(runs)
     (folder / "logs" / "load.log").write_text("read 1\nrea")
+    written = len(run.events)
 
     def go_on():
         time.sleep(0.6)
@@ -220,8 +221,8 @@ def test_following_shows_lines_as_they_come_and_ends_with_the_run(headrace, runs
         run.finish(2, "load").start(3, "train")
         (folder / "logs" / "train.log").write_text("loss 0.5\n")
         run.finish(4, "train").end(5, State.SUCCEEDED)
-        text = "".join(json.dumps(event) + "\n" for event in run.events)
-        (folder / "events.jsonl").write_text(text)
+        with (folder / "events.jsonl").open("a") as journal:
+            journal.writelines(json.dumps(event) + "\n" for event in run.events[written:])
 
     writer = threading.Thread(target=go_on)
     writer.start()

@@ -41,7 +41,8 @@ def programs(tmp_path, monkeypatch):
 INSTALLED = [
     "helm upgrade kuberay-operator kuberay-operator --install --repo "
     "https://ray-project.github.io/kuberay-helm/ --version 1.6.1 --kube-context {context} "
-    "--namespace kuberay-system --create-namespace --wait",
+    "--namespace kuberay-system --create-namespace "
+    "--set image.repository=quay.io/kuberay/operator --set image.tag=v1.6.1 --wait",
     f"helm upgrade headrace {CHART} --install --create-namespace --kube-context {{context}} "
     f"--namespace headrace --values {CHART}/values-kind.yaml --values images/values.yaml "
     "--wait --timeout 15m",

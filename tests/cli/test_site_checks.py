@@ -7,8 +7,10 @@ import pytest
 from headrace.cli.checks.access import STEPS, check_steps, summed_up
 from headrace.cli.checks.finding import Finding, Health, caution, fine, wrong
 from headrace.cli.checks.room import check_quota, check_range
-from headrace.cli.checks.site import check_versions, side_by_side
+from headrace.cli.checks.site import check_queue, check_versions, side_by_side
 from headrace.cli.checks.trying import told, untried
+from headrace.cluster.client import Cluster
+from headrace.cluster.errors import NotThere
 from headrace.cluster.problems import Cause, Problem
 from headrace.cluster.quantities import amount, memory
 from headrace.cluster.trials import Outcome, Trial, manifest, pulled
@@ -199,3 +201,47 @@ def test_versions_that_are_not_told_are_a_reservation():
     kinds = ("python", "spark", "ray", "serve")
     told_ones = Site(store=STORE, versions=mine(), images=dict.fromkeys(kinds, "image"))
     assert [one.health for one in check_versions(told_ones)] == [Health.FINE]
+
+
+class Queues(Cluster):
+    """A cluster with Kueue or without, and perhaps with a LocalQueue."""
+
+    def __init__(self, *, kueue=True, queue=None):
+        object.__setattr__(self, "known", (kueue, queue))
+
+    def ask(self, path, *, method="GET", body=None):
+        assert path == "/apis/kueue.x-k8s.io/v1beta2"
+        if not self.known[0]:
+            raise NotThere("no such API")
+        return {}
+
+    def get(self, kind, name):
+        assert (kind, name) == ("localqueues", "team")
+        return self.known[1]
+
+
+def local_queue(status, message, **counts):
+    active = {"type": "Active", "status": status, "message": message}
+    return {"metadata": {"name": "team"}, "status": {"conditions": [active], **counts}}
+
+
+@pytest.mark.parametrize(
+    ("there", "health", "text"),
+    [
+        (Queues(kueue=False), Health.WRONG, "the cluster has no Kueue: nothing is queued"),
+        (Queues(), Health.WRONG, "there is no LocalQueue 'team': nothing would ever be admitted"),
+        (
+            Queues(queue=local_queue("False", "ClusterQueue is stopped")),
+            Health.WRONG, "team admits nothing: ClusterQueue is stopped",
+        ),
+        (
+            Queues(queue=local_queue("True", "", pendingWorkloads=2, admittedWorkloads=1)),
+            Health.FINE, "team admits what computes: 1 admitted, 2 waiting",
+        ),
+    ],
+)  # fmt: skip
+def test_whether_the_queue_admits_anything(there, health, text):
+    [found] = check_queue(there, Site(store=STORE, queue="team"))
+    assert found.health is health
+    assert text in found.text
+    assert list(check_queue(there, SITE)) == []

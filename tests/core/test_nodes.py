@@ -27,6 +27,14 @@ IN_BOTH = f"{IN_LOOP}.for-loop-4.iteration-iterations(11:11).iteration-item"
             f"{IN_LOOP}.exit-handler-3.onExit.tidy.executor",
             Node(path="for-loop-2/0/tidy", label="[0]", attempt=1),
         ),
+        # As it is where Argo makes anew what was lost.
+        ("w-1(0).root(0).one(0).executor(0)", Node(path="one", label="", attempt=1)),
+        ("w-1(0).root(0).one(1).executor(2)", Node(path="one", label="", attempt=3)),
+        (
+            "w-1(0).root(0).for-loop-2(0).iteration-iterations(0:0)(0).iteration-item(0).make(0)"
+            ".executor(1)",
+            Node(path="for-loop-2/0/make", label="[0]", attempt=2),
+        ),
     ],
 )
 def test_a_pods_node_tells_its_step(name, node):
@@ -50,6 +58,11 @@ def test_a_pods_node_tells_its_step(name, node):
         (IN_LOOP, "comp-for-loop-2", "for-loop-2/0"),
         (f"{IN_LOOP}.make-driver", "system-container-driver", "for-loop-2/0/make"),
         ("w-1.root.importer", "system-importer", "importer"),
+        ("w-1(0)", "entrypoint", ""),
+        ("w-1(0).root-driver(0)", "system-dag-driver", ""),
+        ("w-1(0).root(0).one", "system-container-executor", "one"),
+        ("w-1(0).root(0).one-driver(1)", "system-container-driver", "one"),
+        ("w-1(0).root(0).importer(0)", "system-importer", "importer"),
         ("w-1.root.exit-handler-1.onExit.tidy-driver", "system-container-driver", "tidy"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,15 +91,16 @@ def _registered(saved: Path, tracking_uri: str, name: str) -> int:
 
 
 def run_pod(
-    cluster: Cluster, name: str, image: str, command: list[str], **more: Any
-) -> dict[str, Any]:
+    cluster: Cluster, name: str, image: str, command: list[str],
+    labels: Mapping[str, str] | None = None, **more: Any,
+) -> dict[str, Any]:  # fmt: skip
     """Start a pod of ours that runs a command."""
     variables = pods.variables(more.pop("variables", {}))
     return cluster.create(
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": name},
+            "metadata": {"name": name, "labels": dict(labels or {})},
             "spec": {
                 "restartPolicy": "Never",
                 "securityContext": pods.pod_security(),

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
-from contextlib import ExitStack
+import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from tests.e2e.running import MAIN
 from tests.site import RELEASE, ROOT, bucket, everything, namespace, store_values
+
+from headrace.cluster.errors import NotThere
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -79,3 +84,43 @@ def test_a_database_that_is_not_there(refused, place):
 def test_a_secret_that_is_not_there(refused, place):
     said = refused({"store": {"url": f"s3://{place.namespace}/x", "existingSecret": "keys"}})
     assert f"There is no Secret keys in the namespace {place.namespace}" in said
+
+
+def test_a_queue_where_there_is_no_kueue(refused, place, kubernetes):
+    with suppress(NotThere):
+        kubernetes.ask("/apis/kueue.x-k8s.io")
+        pytest.skip("the cluster has Kueue")
+    queue = {"queue": "team", "kueue": {"create": True, "resources": {"cpu": "1"}}}
+    said = refused({**store_values(f"s3://{place.namespace}/queued"), **queue})
+    assert "kueue.create needs Kueue 0.15 or newer, and this cluster serves no kueue" in said
+
+
+def test_nobody_at_the_door(refused, place):
+    oidc = {"enabled": True, "issuerUrl": "https://login.invalid", "existingSecret": "signing-in",
+            "hosts": {"mlflow": "mlflow.example.com"}}  # fmt: skip
+    said = refused({**store_values(f"s3://{place.namespace}/x"), "oidc": oidc})
+    assert f"There is no Secret signing-in in the namespace {place.namespace}" in said
+
+
+def test_what_a_pod_waits_for_is_said_while_helm_waits(place, images):
+    nobodys = "registry.testbed/headrace/python:of-nobody"
+    given = json.dumps(store_values(f"s3://{place.namespace}/waiting"))
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, "install", "--on", place.context, "-n", place.namespace,
+         "-f", str(images), "-f", "/dev/stdin", "--set", f"images.python={nobodys}",
+         "--timeout", "30s"],
+        input=given, capture_output=True, text=True,
+    )  # fmt: skip
+    subprocess.run(
+        ["helm", "uninstall", RELEASE, "--kube-context", place.context, "--namespace",
+         place.namespace, "--ignore-not-found"],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    place.delete("jobs", "headrace-preflight")
+    assert done.returncode == 4, done.stderr
+    [line] = [one for one in done.stderr.splitlines() if "of-nobody" in one]
+    assert re.fullmatch(
+        rf"  headrace-preflight-\w+: cannot get the image {nobodys}: its registry does not have it "
+        r"\(try: build and push it with images/build\.py, or correct `images` of the site\)",
+        line,
+    )

@@ -186,6 +186,6 @@ def test_its_whole_life(release, tmp_path):
 
 
 def left(cluster: Cluster) -> list[str]:
-    """What is there that no data belong to."""
-    of_data = ("persistentvolumeclaims/", "secrets/")
+    """What is there that no data belong to; runs of Kubeflow Pipelines are data of its own."""
+    of_data = ("persistentvolumeclaims/", "secrets/", "workflows/trial-", "pods/trial-")
     return [one for one in all_of(cluster) if not one.startswith(of_data)]

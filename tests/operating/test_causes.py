@@ -9,6 +9,7 @@ from headrace.core.states import State
 from headrace.operating.cause_kinds import kind_of
 from headrace.operating.causes import explain
 from headrace.operating.facts import Facts, Proof, StepFacts
+from headrace.operating.queued import Queued
 
 REAL = Path(__file__).parent / "golden" / "why"
 
@@ -257,9 +258,33 @@ def test_runs_that_did_not_fail(state, killed, site, active, verdict, text):
         ("was not done after its 60 s", "deadline"),
         ("had to make room for a pod of higher priority", "preempted"),
         ("has not been admitted by its queue", "queued"),
+        ("waits for the queue team: it is full", "queued"),
+        ("is more than the queue team ever admits", "refused"),
+        ("lost its place in the queue team", "preempted"),
         ("Ray's head was lost: its pod was deleted.", "deleted"),
         ("something else", "unknown"),
     ],
 )
 def test_texts_give_their_kind_away(text, kind):
     assert kind_of(text).name == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "pods", "who"),
+    [
+        ("RayJob", (), "its RayJob"),
+        ("Pod", ({"metadata": {"name": "x", "labels": {"headrace.dev/role": "spark-executor",
+                                                       "spark-exec-id": "2"}}},), "executor 2"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_a_queue_is_why_a_step_waits(kind, pods, who):
+    waits = Queued(
+        kind=kind, name="x", step="train", cause="queued", remedy="wait",
+        reason="waits for the queue team: it is full",
+    )  # fmt: skip
+    step = StepFacts(step="train", name="train", state=State.RUNNING, pods=pods, queued=(waits,))
+    found = explain(Facts(run="r", state=State.RUNNING, steps=(step,)))
+    assert found.verdict == "waiting"
+    assert [(one.kind, one.text, one.remedy) for one in found.causes] == [
+        ("queued", f"{who} waits for the queue team: it is full", "wait")
+    ]

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from headrace.cluster.problems import Cause, Problem
 from headrace.core.states import State
 from headrace.operating import kept_logs, recalling, seeing, tapping
-from headrace.operating.seeing import PodSeen, RaySeen, Warned
+from headrace.operating.queued import Queued
+from headrace.operating.seen import PodSeen, RaySeen, Warned
 
 REAL = Path(__file__).parent / "golden" / "why"
 
@@ -154,6 +156,33 @@ def test_a_ray_job_is_shown_with_its_cluster():
         RaySeen(name="j", step="train", state="running", ready=1, wanted=2, reason=""),
         RaySeen(name="x", step="train", state="new", ready=0, wanted=0, reason=""),
     )
+
+
+WAITS = Problem(cause=Cause.QUEUED, text="waits for the queue team: it is full", remedy="wait")
+
+
+def test_what_stands_in_a_queue_is_seen_and_at_work():
+    job = {
+        "metadata": {
+            "name": "count-1", "uid": "j", "annotations": {"headrace.dev/step-path": "count"},
+        }
+    }  # fmt: skip
+    found = seeing.see([pod("driver"), pod("e")], [], [], [job], {"j": WAITS, "e": WAITS})
+    assert [(one.name, one.reason) for one in found.pods] == [
+        ("driver", ""), ("e", "waits for the queue team: it is full"),
+    ]  # fmt: skip
+    waits = {"cause": "queued", "reason": WAITS.text, "remedy": "wait"}
+    assert found.queued == (
+        Queued(kind="Job", name="count-1", step="count", **waits),
+        Queued(kind="Pod", name="e", step="train", **waits),
+    )
+    assert seeing.see([], [], [], [job], {"j": WAITS}).active
+
+
+def test_a_step_that_stands_in_a_queue_has_not_ended():
+    attempt = {"step": "count", "attempt": 1, "began": 5.0, "job": {}, "result": None}
+    events = recalling.journal(RUN, [attempt], [], SITE, {"count"})
+    assert [one["type"] for one in events] == ["run_started", "step_started"]
 
 
 def test_whose_log_a_pods_is():

@@ -119,6 +119,66 @@ def test_a_version_leads_back_to_run_code_data_and_figures(
     assert output.model_id == logged.model_id
 
 
+def test_a_version_registered_far_from_its_journal_gets_its_lineage_from_the_recorder(
+    model: Model,
+    step_of: Callable[..., Home],
+    run: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = step_of("run-1", "register")
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "a pod's"))
+    monkeypatch.setenv("HEADRACE_PIPELINE", "flights")
+    version = steps.register(model, "flight-delays").version
+    before = catalog.lineage(home.tracking_uri, "flight-delays", 1)
+    assert (before.version.run, before.pipeline, before.steps) == ("run-1", "flights", ())
+
+    table = run.artifact("table", "/art/table")
+    made = run.artifact("model", model.path, "system.Model")
+    run.start()
+    run.done("features", outputs={"artifacts": {"table": [table]}})
+    run.done("train", inputs={"table": [table]}, outputs={"artifacts": {"model": [made]}})
+    outputs = {"parameters": {"version": version}, "artifacts": {}}
+    run.done("register", inputs={"model": [made]}, outputs=outputs, engine="headrace")
+    run.end()
+    assert replay(run.folder)
+    recorded = json.loads((run.folder / "mlflow.json").read_text())
+    after = catalog.lineage(home.tracking_uri, "flight-delays", 1)
+    assert after == catalog.VersionLineage(
+        version=after.version,
+        pipeline="flights",
+        source="pipelines/flights",
+        step="train",
+        steps=("features", "train"),
+        code_digest="sha256:c0de",
+        git={"commit": "abc123", "dirty": True, "branch": "main"},
+        datasets=(
+            catalog.DatasetSource(
+                name="table", uri="/art/table", digest=table["digest"], step="features"
+            ),
+        ),
+        mlflow_run="",
+        mlflow_parent=recorded["run_id"],
+    )
+
+
+def test_a_later_run_does_not_claim_a_version_that_was_there(
+    model: Model, step_of: Callable[..., Home], new_run: Any
+) -> None:
+    for name in ("run-1", "run-2"):
+        run = new_run(name)
+        made = run.artifact("model", model.path, "system.Model")
+        run.start()
+        run.done("train", outputs={"artifacts": {"model": [made]}})
+        home = step_of(name, "register")
+        version = steps.register(model, "flight-delays").version
+        outputs = {"parameters": {"version": version}, "artifacts": {}}
+        run.done("register", inputs={"model": [made]}, outputs=outputs, engine="headrace")
+        run.end()
+        assert replay(run.folder)
+    assert catalog.lineage(home.tracking_uri, "flight-delays", 1).version.run == "run-1"
+
+
 def test_two_runs_that_register_the_same_model_at_once_get_one_version(
     model: Model, step_of: Callable[..., Home]
 ) -> None:

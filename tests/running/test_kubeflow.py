@@ -578,3 +578,59 @@ def test_a_runs_outputs_come_from_its_steps_however_deep():
     assert outputs_of_run(ir, made) == {
         "all": [0, 2, 10], "taken": "second", "table": table.to_dict(),
     }  # fmt: skip
+
+
+def made_anew(found):
+    """A workflow as it is where Argo makes anew what was lost: each node with a template is one of
+    a Retry node's attempts. Its names are as a real server's were.
+    """
+
+    def attempt(name):
+        parts = name.split(".")
+        return ".".join(one if re.search(r"\(\d+\)$", one) else f"{one}(0)" for one in parts)
+
+    nodes = {}
+    for node in found["status"]["nodes"].values():
+        wrapped = node["type"] in ("Pod", "DAG")
+        head, _, last = node["name"].rpartition(".")
+        name = f"{attempt(head)}.{last}" if head else last
+        if wrapped and not re.search(r"\(\d+\)$", last):
+            wrapper = {**node, "type": "Retry", "name": name, "id": f"{node['id']}0"}
+            nodes[wrapper["id"]] = wrapper
+            name, shown = attempt(node["name"]), f"{node['displayName']}(0)"
+            node = {**node, "name": name, "displayName": shown}
+        else:
+            node = {**node, "name": name}
+        nodes[node["id"]] = node
+    return {**found, "status": {**found["status"], "nodes": nodes}}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_where_argo_makes_anew_what_was_lost_the_steps_are_the_same(name):
+    recorded = RECORDED[name]
+    spec = recorded["run"]["pipeline_spec"]
+    ir = spec.get("pipeline_spec", spec)
+    before = workflow.read(ir, recorded["workflow"])
+    assert len(before) > 4
+    assert workflow.read(ir, made_anew(recorded["workflow"])) == before
+
+
+def test_a_driver_that_was_lost_and_made_again_is_not_what_failed():
+    recorded = RECORDED["many-things"]
+    spec = recorded["run"]["pipeline_spec"]
+    ir = spec.get("pipeline_spec", spec)
+    whole = made_anew(recorded["workflow"])
+    before = workflow.read(ir, whole)
+    nodes = dict(whole["status"]["nodes"])
+    for key, node in whole["status"]["nodes"].items():
+        if node["type"] == "Pod" and node["displayName"].endswith("-driver(0)"):
+            lost = {"phase": "Error", "message": "pod deleted", "id": f"{key}9"}
+            again = {
+                "name": f"{node['name'][:-3]}(1)",
+                "displayName": f"{node['displayName'][:-3]}(1)",
+            }
+            nodes[f"{key}9"] = {**node, **lost, "startedAt": "2026-11-24T00:00:00Z"}
+            nodes[key] = {**node, **again}
+    after = workflow.read(ir, {**whole, "status": {**whole["status"], "nodes": nodes}})
+    states = [{one.path: one.state for one in some} for some in (before, after)]
+    assert states[0] == states[1]

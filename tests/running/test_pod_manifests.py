@@ -91,6 +91,14 @@ def test_a_step_with_gpus_goes_to_nodes_that_are_kept_for_it():
     ]  # fmt: skip
 
 
+def test_what_leads_others_holds_no_place_in_the_queue_that_they_stand_in():
+    """With as many of them as the queue has places, nothing of theirs would ever be admitted."""
+    for trusted in (False, True):
+        job = manifests.step_job(spec(trusted=trusted), SITE)
+        for marks in (job["metadata"]["labels"], job["spec"]["template"]["metadata"]["labels"]):
+            assert marks.get("kueue.x-k8s.io/queue-name") == (None if trusted else "team")
+
+
 def test_the_same_attempt_always_has_the_same_name():
     assert spec().name == spec(image="another").name
     names = {spec().name, spec(attempt=3).name, spec(step="count").name, spec(run="r").name}

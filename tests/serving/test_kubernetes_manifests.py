@@ -128,6 +128,29 @@ def test_a_server_is_let_out_to_a_host(url: str, rules: list[tuple[str, Any]]) -
 
 
 @pytest.mark.parametrize(
+    ("served_to", "rule"),
+    [
+        ([], {"from": [{"podSelector": {}}]}),
+        (
+            ["shop"],
+            {
+                "from": [
+                    {"podSelector": {}},
+                    {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}},
+                ]
+            },
+        ),
+        (["shop", "*"], {}),
+    ],
+)
+def test_a_server_is_called_from_where_the_site_says(
+    served_to: list[str], rule: dict[str, Any]
+) -> None:
+    made = manifests.network_policy(offer({"served_to": served_to}))
+    assert made["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": 8500}], **rule}]
+
+
+@pytest.mark.parametrize(
     "name", ["flight-delays", "Flight Delays", "flight_delays", "ünï", "7", "x" * 200, "a" * 63]
 )
 def test_names_and_labels_are_such_as_kubernetes_takes(name: str) -> None:

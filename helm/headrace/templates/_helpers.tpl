@@ -12,6 +12,8 @@
 {{- define "headrace.mysql" -}}headrace-mysql{{- end }}
 {{- define "headrace.stepRole" -}}headrace-step{{- end }}
 {{- define "headrace.userRole" -}}headrace-user{{- end }}
+{{/* Of Kueue's kinds that are the whole cluster's: other namespaces have their own. */}}
+{{- define "headrace.clusterQueue" -}}headrace-{{ .Release.Namespace }}{{- end }}
 
 {{- define "headrace.labels" -}}
 app.kubernetes.io/name: headrace
@@ -148,8 +150,29 @@ http://{{ include "headrace.kfp.api" . }}.{{ .Release.Namespace }}.svc:8888
 {{- $space := printf "%s.%s" $name .Release.Namespace -}}
 {{- $hosts := list $name $space (printf "%s.svc" $space) (printf "%s.svc.cluster.local" $space) "localhost" "127.0.0.1" -}}
 {{- $all := list -}}
-{{- range concat $hosts .Values.mlflow.allowedHosts -}}
+{{- range compact (concat $hosts (list (include "headrace.mlflowHost" .)) .Values.mlflow.allowedHosts) -}}
 {{- $all = concat $all (list . (printf "%s:*" .)) -}}
+{{- end -}}
+{{- join "," $all -}}
+{{- end }}
+
+{{/* Of these, the one by which people come who have signed in. */}}
+{{- define "headrace.mlflowHost" -}}
+{{- if and .Values.oidc.enabled .Values.mlflow.enabled -}}
+{{- include "headrace.oidc.host" (dict "root" . "page" "mlflow") -}}
+{{- end -}}
+{{- end }}
+
+{{/* What browsers elsewhere say in `Origin`: others' pages may change nothing, its own have to. */}}
+{{- define "headrace.mlflowOrigins" -}}
+{{- $all := list -}}
+{{- with include "headrace.mlflowHost" . -}}
+{{- $all = list (printf "https://%s" .) -}}
+{{- end -}}
+{{- range $name := .Values.mlflow.allowedHosts -}}
+{{- range list "https" "http" -}}
+{{- $all = concat $all (list (printf "%s://%s" . $name) (printf "%s://%s:*" . $name)) -}}
+{{- end -}}
 {{- end -}}
 {{- join "," $all -}}
 {{- end }}
@@ -186,4 +209,6 @@ tolerations:
   {{- toYaml .Values.tolerations | nindent 2 }}
 ray_cluster: {{ .Values.rayCluster.name | quote }}
 queue: {{ .Values.queue | quote }}
+{{- $letIn := ternary list .Values.allowedFrom .Values.oidc.enabled }}
+served_to: {{ toJson (ternary (concat .Values.servedTo $letIn | uniq) (list "*") .Values.networkPolicies) }}
 {{- end }}

@@ -59,14 +59,18 @@ def step_code(file: Path, function: str) -> StepCode:
     """
     file = file.resolve()
     root = source_root(file)
-    reached = reachable(_parse(file), function, project=lambda node: _project(node, file, root))
+    walk = _Walk(root, package=_installed_package(file, root))
+    reached = reachable(
+        _parse(file),
+        function,
+        project=lambda node: any(map(walk.files, _imported(node, file, root))),
+    )
     if reached is None:
         raise UsageError(
             f"The function {function!r} is not defined at module level.",
             where=str(file),
             hint="a step is found again by its name: move it out of any function or class",
         )
-    walk = _Walk(root)
     walk.statements(file, reached)
     for package in _packages(file, root):
         walk.file(package)
@@ -120,10 +124,16 @@ def imported_with(target: str, root: Path) -> tuple[Path, ...]:
     file = _module_file(target.partition(":")[0], root)
     if file is None:
         return ()
-    walk = _Walk(root)
+    walk = _Walk(root, package=_installed_package(file, root))
     for one in (file, *_packages(file, root)):
         walk.file(one)
     return tuple(sorted(walk.seen))
+
+
+def _installed_package(file: Path, root: Path) -> str:
+    """The package of a file that is installed: what lies beside it there is not its project's."""
+    installed = root.name in ("site-packages", "dist-packages")
+    return module_name(file, root).partition(".")[0] if installed else ""
 
 
 def _module_file(module: str, root: Path) -> Path | None:
@@ -134,10 +144,16 @@ def _module_file(module: str, root: Path) -> Path | None:
 
 
 class _Walk:
-    """Follows imports through the project's files."""
+    """Follows imports through the project's files.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: The folder of the project's modules.
+        package: The only package there that is the project's; all of them if it is empty.
+    """
+
+    def __init__(self, root: Path, package: str = "") -> None:
         self.root = root
+        self.package = package
         self.seen: set[Path] = set()
         self.libraries: set[str] = set()
         self.strings: set[str] = set()
@@ -160,12 +176,18 @@ class _Walk:
 
     def module(self, name: str) -> None:
         """Follow `a.b.c`: the project's file for it, and the packages it lies in."""
-        files = list(_module_files(name, self.root))
+        files = self.files(name)
         if files:
             for file in files:
                 self.file(file)
         else:
             self.libraries.add(name.partition(".")[0])
+
+    def files(self, name: str) -> list[Path]:
+        """The project's files for a module; none if it is from elsewhere."""
+        if self.package and name.partition(".")[0] != self.package:
+            return []
+        return list(_module_files(name, self.root))
 
     def data_files(self) -> list[Path]:
         """Files by the code that it spells out and does not import: a query, a schema, a script.
@@ -226,11 +248,6 @@ def _imported(node: ast.AST, file: Path, root: Path) -> Iterator[str]:
         yield base
         if any(_module_files(base, root)):
             yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _project(node: ast.AST, file: Path, root: Path) -> bool:
-    """Whether an import statement names a module of the project."""
-    return any(list(_module_files(name, root)) for name in _imported(node, file, root))
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,6 @@
-"""Other programs that the command line calls in people's place: each call is shown."""
+"""Other programs that the command line calls in people's place: whatever changes something is
+shown.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -26,6 +29,34 @@ def require(program: str) -> None:
     """
     if shutil.which(program) is None:
         raise EnvironmentProblem(f"{program} is not on the PATH.", hint=_REMEDIES[program])
+
+
+def of_the_images(name: str) -> Path:
+    """A program of the images', which are built in a checkout.
+
+    Raises:
+        EnvironmentProblem: The current folder is none.
+    """
+    path = Path("images") / name
+    if not path.exists():
+        raise EnvironmentProblem(
+            "There are no sources of the images here.",
+            where=str(Path.cwd() / path),
+            hint="go to a checkout of Headrace",
+        )
+    return path
+
+
+def ask(command: Sequence[str], *, hint: str = "") -> str:
+    """What a program that changes nothing writes on its standard output.
+
+    Raises:
+        EnvironmentProblem: It has failed.
+    """
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise EnvironmentProblem(done.stderr.strip(), where=shlex.join(command), hint=hint)
+    return done.stdout
 
 
 def call(command: Sequence[str], *, hint: str, where: str = "", dry_run: bool = False) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from headrace.cli.calling import call, require
+from headrace.cli.onlooking import telling_troubles
 from headrace.core.errors import EnvironmentProblem
 
 RELEASE = "headrace"
@@ -54,12 +55,13 @@ def install(wanted: Wanted) -> int:
     cluster = connect(wanted.context, wanted.namespace)
     cluster.ask("/version")
     command = helm_command(wanted)
-    call(
-        command,
-        where=cluster.where,
-        hint=f"`helm status {RELEASE} --kube-context {wanted.context} -n {wanted.namespace}` "
-        "and `kubectl get events` tell more; the same command goes on from there",
-    )
+    with telling_troubles(cluster, lambda line: click.echo(f"  {line}", err=True)):
+        call(
+            command,
+            where=cluster.where,
+            hint=f"`helm status {RELEASE} --kube-context {wanted.context} -n {wanted.namespace}` "
+            "and `kubectl get events` tell more; the same command goes on from there",
+        )
     if not wanted.dry_run:
         click.echo(f"\nhelm test {RELEASE} --kube-context {wanted.context} -n {wanted.namespace}")
         click.echo(f"headrace doctor --on {wanted.context} -n {wanted.namespace}")

@@ -49,9 +49,19 @@ SECTIONS = {
         "install": Verb(
             module="headrace.cli.verbs.install", purpose="Make a namespace of a cluster a site."
         ),
+        "mirror": Verb(
+            module="headrace.cli.verbs.mirror",
+            purpose="List what a cluster without the internet needs.",
+        ),
         "sites": Verb(
             module="headrace.cli.verbs.sites",
             purpose="List the sites that your contexts show.",
+        ),
+        "backup": Verb(
+            module="headrace.cli.verbs.backup", purpose="Keep a site's databases and store."
+        ),
+        "restore": Verb(
+            module="headrace.cli.verbs.restore", purpose="Make a site what it was at a backup."
         ),
         "clean": Verb(module="headrace.cli.verbs.clean", purpose="Remove what nobody needs."),
         "doctor": Verb(

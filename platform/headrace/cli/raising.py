@@ -14,12 +14,10 @@ from pathlib import Path
 import click
 import yaml
 
-from headrace.cli.calling import call, require
+from headrace.cli.calling import call, of_the_images, require
+from headrace.cli.charts import KUBERAY, other_charts
 from headrace.cli.installing import IMAGES, Wanted, helm_command
-from headrace.core.errors import EnvironmentProblem
 
-KUBERAY_REPOSITORY = "https://ray-project.github.io/kuberay-helm/"
-KUBERAY_VERSION = "1.6.1"
 _HINT = "`headrace up` goes on from there"
 
 
@@ -83,14 +81,7 @@ def building() -> list[str]:
     Raises:
         EnvironmentProblem: This is no checkout, and there is no such list.
     """
-    script = Path("images/build.py")
-    if not script.exists():
-        raise EnvironmentProblem(
-            "There are no sources of the images here.",
-            where=str(Path.cwd() / script),
-            hint="go to a checkout of Headrace",
-        )
-    return [sys.executable, str(script), "--values", str(IMAGES)]
+    return [sys.executable, str(of_the_images("build.py")), "--values", str(IMAGES)]
 
 
 def images(listed: Path) -> list[str]:
@@ -110,11 +101,12 @@ def loading(wish: Wish, image: str) -> list[str]:
 
 def kuberay(wish: Wish) -> list[str]:
     """The command that installs KubeRay's operator."""
+    chart = other_charts()[KUBERAY]
     return [
-        "helm", "upgrade", "kuberay-operator", "kuberay-operator", "--install",
-        "--repo", KUBERAY_REPOSITORY, "--version", KUBERAY_VERSION,
+        "helm", "upgrade", chart.name, chart.name, "--install",
+        "--repo", chart.repository, "--version", chart.version,
         "--kube-context", wish.context, "--namespace", "kuberay-system", "--create-namespace",
-        "--wait",
+        *(part for one in chart.settings() for part in ("--set", one)), "--wait",
     ]  # fmt: skip
 
 

@@ -90,10 +90,15 @@ class Cluster:
         )  # fmt: skip
         return made
 
-    def patch(self, kind: str, name: str, change: Manifest, *, sub: str = "") -> Manifest:
-        """Change parts of an object (JSON merge patch)."""
+    def patch(
+        self, kind: str, name: str, change: Manifest, *, sub: str = "", manager: str = ""
+    ) -> Manifest:
+        """Change parts of an object (JSON merge patch), under a field manager's name if one is
+        given.
+        """
         made: Manifest = self._json(
             "PATCH", kinds.path(kind, self.namespace, name, sub=sub),
+            query={"fieldManager": manager} if manager else None,
             body=change, content="application/merge-patch+json",
         )  # fmt: skip
         return made

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from headrace.cluster.ends import deadline
 from headrace.cluster.problems import Cause, Problem, Thing, began, condition, moment, newest, short
+from headrace.cluster.queues import unexplained
 
 _QUOTA = re.compile(
     r"exceeded quota: (?P<name>[^,]+), requested: (?P<asked>\S+), used: (?P<used>\S+), "
@@ -34,12 +35,7 @@ def why_no_pod(job: Thing, events: Sequence[Thing]) -> Problem | None:
     """
     suspended = condition(job, "Suspended")
     if suspended.get("status") == "True":
-        return Problem(
-            cause=Cause.QUEUED,
-            text="has not been admitted by its queue",
-            remedy="`kubectl describe workloads` tells what the queue waits for",
-            since=moment(suspended.get("lastTransitionTime")),
-        )
+        return unexplained(job, moment(suspended.get("lastTransitionTime")))
     event = newest(events, "FailedCreate")
     if event is None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headrace.cluster import queues
 from headrace.cluster.client import Cluster, Manifest
 from headrace.cluster.creations import why_given_up, why_no_pod
 from headrace.cluster.ends import why_ended
@@ -11,7 +12,7 @@ from headrace.cluster.problems import Cause, Problem
 from headrace.cluster.waits import why_waiting
 from headrace.core.states import State
 
-__all__ = ["Cause", "Problem", "events_about", "of_job", "of_pod", "state_of"]
+__all__ = ["Cause", "Problem", "events_about", "of_job", "of_pod", "of_waiting", "state_of"]
 
 STATES = {
     "Pending": State.PENDING,
@@ -60,8 +61,20 @@ def of_job(cluster: Cluster, job: str, pod: Manifest | None = None) -> Problem |
     if found and (problem := why_given_up(found)):
         return problem
     if pod is not None:
-        return of_pod(pod, events_about(cluster, pod["metadata"]["name"]))
-    return why_no_pod(found, events_about(cluster, job)) if found else None
+        lost = queues.why_put_back(cluster, found) if found else None
+        return lost or of_waiting(cluster, pod)
+    problem = why_no_pod(found, events_about(cluster, job)) if found else None
+    return queues.explained(cluster, found, problem)
+
+
+def of_waiting(cluster: Cluster, pod: Manifest) -> Problem | None:
+    """What is wrong with a pod, by its events and by the queue that is to admit it.
+
+    Raises:
+        ClusterProblem: The cluster does not answer, or whoever asks may not look.
+    """
+    problem = of_pod(pod, events_about(cluster, pod["metadata"]["name"]))
+    return queues.explained(cluster, pod, problem)
 
 
 def events_about(cluster: Cluster, name: str) -> list[Manifest]:

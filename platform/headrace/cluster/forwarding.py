@@ -15,6 +15,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import urlsplit, urlunsplit
 
+from headrace.cluster import contexts
 from headrace.cluster.client import Cluster
 from headrace.cluster.tunnels import LOOPBACK, OWN_ADDRESS, Backend, listen
 from headrace.core.errors import EnvironmentProblem
@@ -69,13 +70,18 @@ def reach(cluster: Cluster, url: str, client_url: str = "", *, port: int = 0) ->
         port: The port of this machine, if there is a tunnel; any that is free if it is 0.
 
     Yields:
-        `client_url`; or `url`, if it answers from here; or the way through a tunnel.
+        In a pod, `url` if it answers; `client_url`; `url`, if it answers from here; or the way
+        through a tunnel.
 
     Raises:
         EnvironmentProblem: There is no way from here.
     """
-    if client_url or answers(url):
-        yield client_url or url
+    # An address for people may be none from within the cluster, and is a detour in any case.
+    if client_url and not (contexts.is_inside() and answers(url)):
+        yield client_url
+        return
+    if answers(url):
+        yield url
         return
     parts = urlsplit(url)
     found = _service(cluster, parts.hostname or "")

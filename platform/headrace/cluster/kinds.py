@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _GROUPS = {
     "v1": ["pods", "configmaps", "secrets", "services", "events", "serviceaccounts",
-           "persistentvolumeclaims", "resourcequotas", "limitranges", "endpoints"],
+           "persistentvolumeclaims", "resourcequotas", "limitranges", "endpoints", "podtemplates"],
     "batch/v1": ["jobs"],
     "apps/v1": ["deployments", "replicasets"],
     "autoscaling/v2": ["horizontalpodautoscalers"],
@@ -14,6 +14,8 @@ _GROUPS = {
     "coordination.k8s.io/v1": ["leases"],
     "ray.io/v1": ["rayjobs", "rayclusters"],
     "argoproj.io/v1alpha1": ["workflows"],
+    "kubeflow.org/v1beta1": ["scheduledworkflows"],
+    "kueue.x-k8s.io/v1beta2": ["workloads", "localqueues"],
 }  # fmt: skip
 OF_RUNS = ("rayjobs", "jobs", "rayclusters", "pods", "persistentvolumeclaims")
 """What a run makes, owners before what they own."""
@@ -23,6 +25,7 @@ _CLUSTER_WIDE = {
     "namespaces": "v1",
     "persistentvolumes": "v1",
     "customresourcedefinitions": "apiextensions.k8s.io/v1",
+    "clusterqueues": "kueue.x-k8s.io/v1beta2",
 }
 
 

@@ -165,7 +165,7 @@ def _until_over(
         if over or problem:
             return pod, problem or diagnosis.of_pod(pod)
         if waited > patience:
-            found = diagnosis.of_pod(pod, diagnosis.events_about(cluster, name))
+            found = diagnosis.of_waiting(cluster, pod)
             return pod, found or Problem(
                 cause=Cause.DEADLINE, text=f"was not done after {patience:.0f} s",
                 remedy=f"kubectl -n {cluster.namespace} describe pod {name}, while it is tried",
@@ -177,7 +177,7 @@ def _hopeless(cluster: Cluster, pod: Manifest, waited: float) -> Problem | None:
     """What is wrong with a pod for so long that waiting is no use."""
     if pod["status"].get("phase") != "Pending":
         return None
-    problem = diagnosis.of_pod(pod, diagnosis.events_about(cluster, pod["metadata"]["name"]))
+    problem = diagnosis.of_waiting(cluster, pod)
     if problem is None or waited < _GIVEN_UP_AFTER.get(problem.cause, 0.0):
         return None
     return problem

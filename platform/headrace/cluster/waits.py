@@ -17,6 +17,7 @@ from headrace.cluster.problems import (
     newest,
     short,
 )
+from headrace.cluster.queues import unexplained
 
 _PULL = (
     "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
@@ -65,12 +66,7 @@ def why_waiting(pod: Thing, events: Sequence[Thing]) -> Problem | None:
 def _unscheduled(pod: Thing, scheduled: Thing) -> Problem:
     since = moment(scheduled.get("lastTransitionTime"))
     if scheduled.get("reason") == "SchedulingGated":
-        return Problem(
-            cause=Cause.QUEUED,
-            text="has not been admitted by its queue",
-            remedy="`kubectl describe workloads` tells what the queue waits for",
-            since=since,
-        )
+        return unexplained(pod, since)
     text, remedy = _no_node(pod, str(scheduled.get("message", "")))
     return Problem(cause=Cause.UNSCHEDULABLE, text=text, remedy=remedy, since=since)
 

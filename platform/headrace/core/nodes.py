@@ -2,7 +2,8 @@
 
 KFP has a workflow of Argo's carry a run out. Each of its nodes, and so each pod, has a name
 that tells the way to it: `WORKFLOW.root.for-loop-2.iteration-iterations(0:0).iteration-item`
-`.train.executor(1)` is the second attempt at the step `for-loop-2/0/train`.
+`.train.executor(1)` is the second attempt at the step `for-loop-2/0/train`. Where Argo is told to
+make anew whatever was lost, as KFP's own installation tells it, every part of it has such a number.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import re
 from dataclasses import dataclass
 
 _ITERATION = re.compile(r"iteration-iterations\((\d+):")
-_EXECUTOR = re.compile(r"executor(?:\((\d+)\))?")
+_BELOW_ROOT = re.compile(r"\.root(?:\(\d+\))?\.")
+_ATTEMPT = re.compile(r"\((\d+)\)$")
 _EXIT_HOOK = "onExit"
 
 
@@ -29,7 +31,8 @@ class Node:
 
 def of_pod(name: str) -> Node:
     """What the name of the node of a step's own pod says."""
-    return _node(name.split(".")[2:-1], _attempt(name.rpartition(".")[2]))
+    found = _ATTEMPT.search(name)
+    return _node(_segments(name)[:-1], int(found[1]) + 1 if found else 1)
 
 
 def of_node(name: str, template: str) -> Node:
@@ -39,7 +42,7 @@ def of_node(name: str, template: str) -> Node:
         name: The node's name.
         template: The name of the template that it was made from.
     """
-    segments = name.split(".")[2:]
+    segments = _segments(name)
     if template.endswith("container-impl"):
         return of_pod(name)
     if template.endswith("-driver") and segments:
@@ -65,6 +68,26 @@ def _node(segments: list[str], attempt: int) -> Node:
     return Node(path="/".join(path), label=label, attempt=attempt)
 
 
-def _attempt(segment: str) -> int:
-    match = _EXECUTOR.fullmatch(segment)
-    return int(match[1] or 0) + 1 if match else 1
+def is_name(text: str) -> bool:
+    """Whether a text is a node's name, and no step's path.
+
+    >>> is_name("w-1.root.one.executor"), is_name("w-1(0).root(0).one(0).executor(0)")
+    (True, True)
+    >>> is_name("root/one")
+    False
+    """
+    return _BELOW_ROOT.search(text) is not None
+
+
+def without_attempt(name: str) -> str:
+    """The name that all attempts at a node have in common.
+
+    >>> without_attempt("w-1(0).root-driver(2)"), without_attempt("w-1.root.loop(3:3)")
+    ('w-1(0).root-driver', 'w-1.root.loop(3:3)')
+    """
+    return _ATTEMPT.sub("", name)
+
+
+def _segments(name: str) -> list[str]:
+    """The parts of a node's name below the pipeline's own, without attempts."""
+    return [without_attempt(one) for one in name.split(".")][2:]

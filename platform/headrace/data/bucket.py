@@ -1,4 +1,4 @@
-"""Makes a site's bucket where there is none: `python -m headrace.data.bucket s3://BUCKET/PREFIX`.
+"""Makes a site's buckets where there are none: `python -m headrace.data.bucket s3://BUCKET/PREFIX`.
 
 The chart runs it in a pod of its own, once the store that it makes itself is up.
 """
@@ -18,19 +18,19 @@ _OURS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make the bucket, and return 0 once it is there."""
+    """Make the buckets, and return 0 once they are there."""
     parser = argparse.ArgumentParser(prog="headrace-bucket", description=__doc__)
-    parser.add_argument("url", help="the store's URL, s3://BUCKET or s3://BUCKET/PREFIX")
+    parser.add_argument("urls", nargs="+", metavar="URL", help="s3://BUCKET or s3://BUCKET/PREFIX")
     parser.add_argument("--endpoint", default="", help="the service; AWS's own unless given")
     parser.add_argument("--region", default="us-east-1", help="the bucket's region")
     given = parser.parse_args(arguments)
-    name = urlparse(given.url).netloc
-    try:
-        made = make(name, endpoint=given.endpoint, region=given.region)
-    except Exception as error:
-        print(f"The bucket {name} could not be made: {error}", file=sys.stderr)
-        return 1
-    print(f"The bucket {name} {'was made' if made else 'was there'}.")
+    for name in dict.fromkeys(urlparse(url).netloc for url in given.urls):
+        try:
+            made = make(name, endpoint=given.endpoint, region=given.region)
+        except Exception as error:
+            print(f"The bucket {name} could not be made: {error}", file=sys.stderr)
+            return 1
+        print(f"The bucket {name} {'was made' if made else 'was there'}.")
     return 0
 
 

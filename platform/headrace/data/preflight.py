@@ -20,12 +20,11 @@ from urllib.parse import urlsplit
 from headrace.core.errors import EnvironmentProblem, HeadraceError
 from headrace.data.probing import try_store
 from headrace.data.store import Store, store_of
+from headrace.data.vault import KEYS, OWNER, backup_store
 from headrace.sites.cluster import StoreSettings
 
 DATABASE = "PREFLIGHT_DATABASE_URL"
 """The variable with the URL of MLflow's database."""
-OWNER = "site.json"
-"""What says whose a store is, at its root."""
 _PATIENCE = 10
 _CLUSTER = Path("/given/ca.crt")
 """The certificate by which a cluster is known."""
@@ -39,6 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--region", default="us-east-1", help="the bucket's region")
     parser.add_argument("--namespace", default="", help="whose store it is to be")
     parser.add_argument("--adopt", action="store_true", help="take over another site's store")
+    parser.add_argument("--backup", help=f"where backups go; its keys are in {KEYS[0]}, …")
+    parser.add_argument(
+        "--backup-endpoint", default="", help="that service; AWS's own unless given"
+    )
+    parser.add_argument("--backup-region", default="us-east-1", help="that bucket's region")
     parser.add_argument("--mysql", default="", help="HOST:PORT of Kubeflow Pipelines' database")
     parser.add_argument(
         "--database", action="store_true", help=f"look at MLflow's, whose URL is in {DATABASE}"
@@ -52,6 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
             try_store(store)
             own(store, _me(given.namespace), adopt=given.adopt)
             print(f"The store {given.store} can be written and read.")
+    if given.backup:
+        with _kept(problems):
+            place = (given.backup, given.backup_endpoint, given.backup_region)
+            try_store(backup_store(*place, patience=_PATIENCE))
+            print(f"The place for backups {given.backup} can be written and read.")
     if given.database:
         with _kept(problems):
             look_at_postgres(os.environ.get(DATABASE, ""))

@@ -12,7 +12,6 @@ from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlparse
 
 from headrace.core.errors import EnvironmentProblem
 from headrace.data import refusals
@@ -24,11 +23,12 @@ _EMPTY = ".empty-folder"
 """The name of the object that stands for a folder with nothing in it: a store has no folders.
 What begins with a dot is passed over by those who read tables."""
 _AT_ONCE = 8
+_REMOVED_AT_ONCE = 1000
 _RETRY_SECONDS = 180
 _PROBE_RETRY_SECONDS = 3
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """One object below a URI."""
 
@@ -91,7 +91,9 @@ class Store:
         """
         entries = self._entries(uri)
         folders = _folders(entries)
-        return {path: one for path, one in entries.items() if _named(path) not in folders}
+        return {
+            path: one for path, one in entries.items() if one.size or _named(path) not in folders
+        }
 
     def folder_marks(self, uri: str) -> list[str]:
         """The keys of empty objects that stand for folders, as writers such as Spark leave them."""
@@ -136,7 +138,7 @@ class Store:
 
     def holds(self, uri: str) -> bool:
         """Whether a URI is one of the site's own bucket."""
-        return urlparse(uri).netloc == urlparse(self.url).netloc
+        return _parts(uri)[0] == _parts(self.url)[0]
 
     def upload(self, path: Path, uri: str) -> None:
         """Put a file, or every file of a folder, below `uri`; its empty folders are marked."""
@@ -177,6 +179,17 @@ class Store:
                 obstore.delete(bucket, keys)
         return len(keys)
 
+    def remove(self, uris: Iterable[str]) -> None:
+        """Remove objects by their exact URIs, and nothing that lies below them."""
+        import obstore
+
+        wanted = list(uris)
+        for begin in range(0, len(wanted), _REMOVED_AT_ONCE):
+            some = wanted[begin : begin + _REMOVED_AT_ONCE]
+            bucket, _ = self._at(some[0])
+            with self._errors(some[0]):
+                obstore.delete(bucket, [self._at(one)[1] for one in some])
+
     def _put(self, file: Path, uri: str) -> None:
         import obstore
 
@@ -196,18 +209,16 @@ class Store:
                 out.write(chunk)
 
     def _at(self, uri: str) -> tuple[Any, str]:
-        parsed = urlparse(uri)
-        bucket = _bucket(
-            parsed.netloc, self.endpoint, self.region, self.key, self.secret, self.patience
-        )
-        return bucket, parsed.path.lstrip("/")
+        name, key = _parts(uri)
+        bucket = _bucket(name, self.endpoint, self.region, self.key, self.secret, self.patience)
+        return bucket, key
 
     @contextmanager
     def _errors(self, uri: str) -> Iterator[None]:
         from obstore import exceptions
 
         where = [uri, *([f"S3 at {self.endpoint}"] if self.endpoint else [])]
-        bucket = urlparse(uri).netloc
+        bucket = _parts(uri)[0]
         try:
             yield
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
@@ -247,8 +258,17 @@ def store_of(
 
 def local_path(uri: str) -> Path:
     """Where KFP puts an artifact on a pod's disk: `s3://BUCKET/KEY` is `/s3/BUCKET/KEY`."""
-    parsed = urlparse(uri)
-    return Path(f"/{parsed.scheme}") / parsed.netloc / parsed.path.lstrip("/")
+    return Path(f"/{uri.partition('://')[0]}").joinpath(*_parts(uri))
+
+
+def _parts(uri: str) -> tuple[str, str]:
+    """Bucket and key. A key may have in it what ends the path of other URLs.
+
+    >>> _parts("s3://bucket/plots/a#1?.png"), _parts("s3://bucket")
+    (('bucket', 'plots/a#1?.png'), ('bucket', ''))
+    """
+    bucket, _, key = uri.partition("://")[2].partition("/")
+    return bucket, key.lstrip("/")
 
 
 def digest_of(entries: Mapping[str, Entry]) -> str | None:

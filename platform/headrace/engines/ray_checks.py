@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from headrace.cluster import diagnosis
+from headrace.cluster import diagnosis, queues
 from headrace.cluster.client import Cluster, Manifest
 from headrace.core.errors import EnvironmentProblem, StepFailed
 from headrace.core.states import State
@@ -18,6 +18,10 @@ _STATUS_PAUSE = 2.0
 """Seconds between two questions after the job's state."""
 _OPERATOR = 30.0
 """Seconds in which KubeRay has to look at a RayJob."""
+_QUEUE_PAUSE = 5.0
+"""Seconds between two questions what a queue waits for."""
+_HELP = 120.0
+"""Seconds for which somebody may come and mend what does not pass by itself."""
 _PATIENCE = 15.0
 """Seconds after which it is said that something is waited for."""
 
@@ -49,6 +53,7 @@ class Checks:
         self._started = False
         self._since = time.monotonic()
         self._asked_at = 0.0
+        self._queue_asked = self._queue_hopeful = time.monotonic()
         self._job = ""
         self._noted: set[str] = set()
         self._silence = ""
@@ -115,13 +120,28 @@ class Checks:
         state = str(status.get("jobDeploymentStatus") or "")
         if state == "Suspended" or found["spec"].get("suspend"):
             self._since = time.monotonic()
-            self._note(f"waiting to be admitted by the queue {self._asked.site.queue}")
+            self._queue(found)
         elif not state and self._waited > _OPERATOR and not self._pods.seen:
             raise EnvironmentProblem(
                 f"Nobody takes care of the RayJob {self._asked.name}: "
                 f"it has no status after {_OPERATOR:.0f} s.",
                 where=self._cluster.where,
                 hint="is KubeRay's operator running, and does it watch this namespace?",
+            )
+
+    def _queue(self, ray_job: Manifest) -> None:
+        """Say what the queue waits for, and give up where that does not come by itself."""
+        if time.monotonic() - self._queue_asked < _QUEUE_PAUSE:
+            return
+        self._queue_asked = time.monotonic()
+        found = queues.waiting(self._cluster).get(ray_job["metadata"]["uid"])
+        problem = found or queues.unexplained(ray_job, None)
+        self._note(f"waiting: the RayJob {problem.text}")
+        if problem.cause is diagnosis.Cause.QUEUED:
+            self._queue_hopeful = time.monotonic()
+        elif time.monotonic() - self._queue_hopeful > _HELP:
+            raise StepFailed(
+                f"The RayJob {problem.text}.", where=self._asked.name, hint=problem.remedy
             )
 
     def _start(self, *, submitted: bool) -> None:

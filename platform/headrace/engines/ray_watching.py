@@ -144,7 +144,7 @@ class Pods:
         for one in self.seen.values():
             if one.gone or one.started:
                 continue
-            told = diagnosis.of_pod(one.manifest, diagnosis.events_about(self.cluster, one.name))
+            told = diagnosis.of_waiting(self.cluster, one.manifest)
             if told is None:
                 continue
             who = "Ray's head" if one.is_head else "a Ray worker"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from headrace.cluster import diagnosis
@@ -78,13 +78,26 @@ def end_of(pod: Manifest, *, deleted: bool) -> End | None:
     return None
 
 
-def why_waiting(pods: Iterable[Manifest]) -> str:
-    """Why executors that do not run yet wait: what is wrong with the first that has a trouble."""
-    waiting = [one for one in pods if not is_over(one) and not is_running(one)]
-    problems: list[Problem] = [found for one in waiting if (found := diagnosis.of_pod(one))]
-    if problems:
-        return f"each {problems[0].text}"
-    return "their containers are being made" if waiting else ""
+def trouble(pods: Iterable[Manifest]) -> tuple[Manifest, Problem] | None:
+    """The first executor that does not run yet and has a trouble, and what that is."""
+    found = ((one, diagnosis.of_pod(one)) for one in pods if _waits(one))
+    return next(((one, problem) for one, problem in found if problem), None)
+
+
+def why_waiting(pods: Sequence[Manifest], known: Problem | None = None) -> str:
+    """Why executors that do not run yet wait.
+
+    Args:
+        pods: The executors.
+        known: What others than the pods say of the first that has a trouble.
+    """
+    if found := trouble(pods):
+        return f"each {(known or found[1]).text}"
+    return "their containers are being made" if any(map(_waits, pods)) else ""
+
+
+def _waits(pod: Manifest) -> bool:
+    return not is_over(pod) and not is_running(pod)
 
 
 def memory_limit(pod: Manifest) -> str:

@@ -11,7 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from headrace.cluster import queues
 from headrace.cluster.client import Cluster, Manifest
+from headrace.cluster.problems import Cause, Problem
 from headrace.cluster.watch import PodWatch
 from headrace.core.errors import HeadraceError
 from headrace.data.store import Store
@@ -134,17 +136,18 @@ class Watch:
 
     def _look(self) -> None:
         """Say what is missing while it is missing, and give up when that lasts too long."""
-        alone = short = time.monotonic()
+        alone = short = hopeful = time.monotonic()
         while not self._over.wait(_LOOK):
             now = time.monotonic()
             running = sum(map(spark_executors.is_running, self.pods()))
             alone = now if running else alone
             short = now if running >= self._wanted else short
+            hopeful = now if running or self._is_queued() else hopeful
             if now - alone > _PATIENCE:
                 self._say(f"waiting for {counted(self._wanted)}: {self._why()}")
             elif running and now - short > _SOME_PATIENCE and (why := self._why_waiting()):
                 self._say(f"{running} of {self._wanted} executors run, the others wait: {why}")
-            if now - alone > self._pending:
+            if now - hopeful > self._pending:
                 self._give_up(f"No executor could start: {self._why()}")
             elif self._failures(now) > max(_FAILURES, _FAILURES_EACH * self._wanted):
                 self._give_up(f"Executors failed again and again: {self.ends[-1]}")
@@ -161,7 +164,25 @@ class Watch:
         return sum(now - self._ended[one] < _HOUR for one in failed)
 
     def _why_waiting(self) -> str:
-        return spark_executors.why_waiting(self.pods())
+        return spark_executors.why_waiting(self.pods(), self._trouble())
+
+    def _trouble(self) -> Problem | None:
+        """What the executors wait for; of a queue, as the queue says it."""
+        found = spark_executors.trouble(self.pods())
+        if found is None:
+            return None
+        pod, problem = found
+        with suppress(HeadraceError):  # it says less, and is no less true
+            return queues.explained(self._cluster, pod, problem)
+        return problem
+
+    def _is_queued(self) -> bool:
+        """Whether the executors' turn in a queue is to come: that is waited for."""
+        found = spark_executors.trouble(self.pods())
+        if found is None or found[1].cause is not Cause.QUEUED:
+            return False
+        known = self._trouble()
+        return known is not None and known.cause is Cause.QUEUED
 
     def _why(self) -> str:
         if why := self._why_waiting():

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from headrace.data.digests import content_digest
 from headrace.data.store import Store, local_path
 from headrace.executing import code, failures, packages, surroundings
 from headrace.executing.surroundings import Surroundings
+from headrace.sites import journal
+from headrace.sites.journal import Event
 
 JOB_FILE = "job.json"
 RESULT_FILE = "result.json"
@@ -172,6 +174,8 @@ def work(job: Mapping[str, Any], around: Surroundings) -> dict[str, Any]:
     if around.code:
         code.enter(around.store, around.code)
         os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:1])
+    if job.get("history"):
+        _keep_history(job["history"])
     if job.get("tracking"):
         _name_tracking_run(around)
     executing.execute({**job, "work": str(_WORK)})
@@ -230,6 +234,16 @@ def _kept(planned: str, written: Mapping[str, Any], store: Store) -> dict[str, A
         store.upload(path, uri)
     listing = store.known_digest(uri)
     return {**facts, "digest": digest or listing, "listing": listing}
+
+
+def _keep_history(events: Sequence[Event]) -> None:
+    """Put what the run's journal says into the place where the registry looks for it."""
+    from headrace.registry.context import current
+
+    known = current()
+    folder = known.home.run(known.run)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / journal.FILE).write_text("".join(f"{json.dumps(one)}\n" for one in events))
 
 
 def _name_tracking_run(around: Surroundings) -> None:

@@ -40,7 +40,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         name="config", rank=15,
-        words=r"wants the (key|Secret|ConfigMap|service account)|[Ss]ecret \S+ not found"
+        words=r"wants the (key|Secret|ConfigMap|service account|LocalQueue)|[Ss]ecret \S+ not found"
         r"|couldn't find key|CreateContainer(Config)?Error|has no Secret|cannot make its container"
         r"|could not start its container|container cannot be (set up|made)",
         remedy="make what the step names, or name another",
@@ -49,18 +49,21 @@ KINDS: tuple[Kind, ...] = (
         name="quota", rank=16, words=r"exceeded quota|quota has no room|in the quota|failed quota",
         remedy="ask for less, wait until other work has ended, or have the quota raised",
     ),
-    Kind(name="refused", rank=17, words=r"refused by its namespace|violates PodSecurity"),
+    Kind(
+        name="refused", rank=17,
+        words=r"refused by its namespace|violates PodSecurity|ever admits",
+    ),
     Kind(
         name="unschedulable", rank=18,
         words=r"nodes are available|finds no node|[Uu]nschedulable|no node has room",
         remedy="ask for less, wait until nodes are free, or add some",
     ),
-    Kind(name="queued", rank=19, words=r"(be|been) admitted"),
+    Kind(name="queued", rank=19, words=r"(be|been) admitted|for the queue"),
     Kind(
         name="deadline", rank=20, words=r"DeadlineExceeded|not done after|longer than the site",
         remedy="raise `limits.step` of the site, or make the step smaller",
     ),
-    Kind(name="preempted", rank=21, words=r"higher priority|[Pp]reempt"),
+    Kind(name="preempted", rank=21, words=r"higher priority|[Pp]reempt|lost its place"),
     Kind(
         name="node lost", rank=21, words=r"lost its node|NodeLost|node (is gone|was tainted)",
         remedy="run again: what was finished is reused",

@@ -13,7 +13,8 @@ from headrace.core.states import State
 from headrace.operating import seeing
 from headrace.operating.cause_kinds import BY_NAME, UNKNOWN, Kind, kind_of
 from headrace.operating.facts import Cause, Explanation, Facts, Proof, StepFacts
-from headrace.operating.seeing import PodSeen
+from headrace.operating.queued import POD
+from headrace.operating.seen import PodSeen
 
 _OWN_EXCEPTION = 8
 """The rank of an exception that the user's code raised on its own account."""
@@ -148,9 +149,12 @@ def _error_proofs(step: StepFacts, error: Mapping[str, Any]) -> Iterator[Proof]:
 
 def _pods(step: StepFacts) -> Iterator[Cause]:
     """What Kubernetes says of the step's pods."""
+    queued = {one.name: one for one in step.queued if one.kind == POD}
     for pod in step.pods:
         mine = [one for one in step.events if _about(one) == pod["metadata"]["name"]]
         seen = seeing.pod_seen(pod, mine)
+        if waits := queued.get(pod["metadata"]["name"]):
+            seen = replace(seen, cause=waits.cause, reason=waits.reason, remedy=waits.remedy)
         if not seen.reason or not _counts(step, seen):
             continue
         kind = BY_NAME.get(seen.cause) or kind_of(seen.reason)
@@ -160,6 +164,14 @@ def _pods(step: StepFacts) -> Iterator[Cause]:
             proofs=tuple(_pod_proofs(step, pod, mine)),
         )  # fmt: skip
     yield from _refusals(step)
+    for one in step.queued:
+        if one.kind != POD:
+            kind = BY_NAME[one.cause]
+            yield Cause(
+                kind=kind.name, step=step.name, text=f"its {one.kind} {one.reason}",
+                remedy=one.remedy, rank=kind.rank,
+                proofs=(Proof(text="", where=f"{one.kind} {one.name}"),),
+            )  # fmt: skip
 
 
 def _counts(step: StepFacts, pod: PodSeen) -> bool:

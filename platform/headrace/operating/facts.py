@@ -8,6 +8,7 @@ from typing import Any
 
 from headrace.cluster.client import Manifest
 from headrace.core.states import State
+from headrace.operating.queued import Queued
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,8 @@ class StepFacts:
     """Its pods, as they were seen last."""
     events: tuple[Manifest, ...] = ()
     """Kubernetes' events about them."""
+    queued: tuple[Queued, ...] = ()
+    """What of it stands in a queue, as a whole or pod by pod."""
     executors: Mapping[str, Any] = field(default_factory=dict)
     """Of a Spark step: `executors` (pods, each with the `tail` of its log) and their `ends`."""
     ray: tuple[Mapping[str, Any], ...] = ()

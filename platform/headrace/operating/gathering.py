@@ -19,7 +19,8 @@ from headrace.executing import reports
 from headrace.executing.pod import LOG_FILE
 from headrace.operating import seeing
 from headrace.operating.facts import Facts, StepFacts
-from headrace.operating.seeing import Seen
+from headrace.operating.queued import Queued
+from headrace.operating.seen import Seen
 from headrace.running.evidence import FILE
 from headrace.sites.journal import Event
 
@@ -125,6 +126,7 @@ def _facts(sources: Sources, step: _Step) -> StepFacts:
         notes=tuple(step.notes),
         pods=pods,
         events=events,
+        queued=_queued(sources.seen, step),
         executors=_stored(sources, step, _EXECUTORS, places, "executors") or {},
         ray=tuple(_stored(sources, step, _RAY_PODS, places, "ray") or ()),
         ray_job=(_stored(sources, step, _RAY_JOB, {}, "") or {}).get("status") or {},
@@ -159,6 +161,12 @@ def _with_live(
         if step.state is not State.FAILED:
             events += seen.events
     return tuple(pods.values()), tuple(events)
+
+
+def _queued(seen: Seen | None, step: _Step) -> tuple[Queued, ...]:
+    """What of the step stands in a queue at this moment."""
+    found = seen.queued if seen else ()
+    return tuple(one for one in found if seeing.belongs(one.step, step.step))
 
 
 def _stored(sources: Sources, step: _Step, path: str, places: dict[str, str], kind: str) -> Any:

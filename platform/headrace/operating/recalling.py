@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from headrace.cluster.client import Cluster
 from headrace.core.states import State
 from headrace.data.store import Entry, Store
 from headrace.executing.pod import JOB_FILE, RESULT_FILE
-from headrace.operating.seeing import PodSeen
+from headrace.operating.seen import PodSeen, Seen
 from headrace.sites.journal import FILE, Event, parse
 
 _ATTEMPT = re.compile(rf"(?P<step>.+)/(?P<attempt>\d+)/(?P<file>{JOB_FILE}|{RESULT_FILE})")
@@ -54,9 +54,7 @@ def pipeline_of(run: str) -> str:
     return match["pipeline"] if match else run
 
 
-def recall(
-    store: Store | None, run: str, pods: Sequence[PodSeen], site: Mapping[str, str]
-) -> list[Event]:
+def recall(store: Store | None, run: str, seen: Seen, site: Mapping[str, str]) -> list[Event]:
     """The run's journal as far as it can be put together again; empty if nothing is known.
 
     Raises:
@@ -78,7 +76,8 @@ def recall(
         return found if isinstance(found, dict) else {}
 
     attempts = list(_attempts(files, read))
-    made = journal(run, attempts, pods, site) if attempts or pods else []
+    queued = {one.step for one in seen.queued}
+    made = journal(run, attempts, seen.pods, site, queued) if attempts or seen.pods else []
     return [*told[:1], *made[1:]] if told else made
 
 
@@ -87,6 +86,7 @@ def journal(
     attempts: Iterable[Mapping[str, Any]],
     pods: Sequence[PodSeen],
     site: Mapping[str, str],
+    queued: Collection[str] = (),
 ) -> list[Event]:
     """Events as the run's own client would have written them. Pure.
 
@@ -95,8 +95,9 @@ def journal(
         attempts: `step`, `attempt`, `began`, `job` and `result` of each attempt in the store.
         pods: What the cluster shows of it.
         site: Its context and namespace.
+        queued: The steps that stand in a queue and have no pod yet.
     """
-    active = {one.step for one in pods if one.active}
+    active = {*queued, *(one.step for one in pods if one.active)}
     known = {one["step"] for one in attempts}
     events: list[Event] = []
     for one in sorted(attempts, key=lambda one: (one["began"], one["attempt"])):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
-from headrace.cluster import diagnosis, errors, labels, problems
+from headrace.cluster import diagnosis, errors, labels, problems, queues
 from headrace.cluster.client import Cluster, Manifest
+from headrace.cluster.problems import Problem
 from headrace.core import nodes
+from headrace.operating import queued
+from headrace.operating.seen import OVER, PodSeen, RaySeen, Seen, Warned
 
 KFP_RUN = "pipeline/runid"
 """The label by which Kubeflow Pipelines marks the pods of a run."""
@@ -17,109 +19,12 @@ KFP_NODE = "workflows.argoproj.io/node-name"
 KFP_DRIVER = "kfp-driver"
 """The role of the pods by which Kubeflow Pipelines prepares a step or a group of steps."""
 _KFP_ROLE = "pipelines.kubeflow.org/runtime-role"
-_NODE = ".root."
-"""What the name of a node of Kubeflow Pipelines' contains, and no step's path."""
 SPARK_NUMBER = "spark-exec-id"
-OVER = ("Succeeded", "Failed")
 SERVER = "server"
 """The role of what serves a model."""
 _ROLES = {"step": 0, "ray-head": 1, "ray-worker": 2, "spark-executor": 3}
 _RAY_KIND = "ray.io/node-type"
 _RAY_OWNER = "ray.io/cluster"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PodSeen:
-    """One pod of a run."""
-
-    name: str
-    """Its name."""
-    role: str
-    """`step`, `spark-executor`, `ray-head`, `ray-worker`, `kfp-driver`; or what its label says."""
-    number: str
-    """Which of several alike it is, such as Spark's number of an executor; empty for others."""
-    step: str
-    """The path of its step."""
-    attempt: int
-    """Which attempt at the step it belongs to; 0 if it does not say."""
-    phase: str
-    """Kubernetes' phase, or `Terminating`."""
-    node: str
-    """The node that it is on; empty before it has one."""
-    restarts: int
-    """How often its containers were started again."""
-    started: float | None
-    """When it was accepted by its node, in Unix seconds."""
-    cpu: str
-    """Cores that it asks for, in Kubernetes' notation."""
-    memory: str
-    """Memory that it asks for."""
-    cause: str
-    """The kind of what is wrong with it, as `diagnosis.Cause`; empty if nothing is."""
-    reason: str
-    """What is wrong: why it waits, how it ended; to follow its name."""
-    remedy: str
-    """What to do about it."""
-
-    @property
-    def active(self) -> bool:
-        """Whether it has not ended."""
-        return self.phase not in OVER
-
-
-@dataclass(frozen=True, kw_only=True)
-class RaySeen:
-    """One Ray cluster of a run, or a RayJob that has none yet."""
-
-    name: str
-    """Its name."""
-    step: str
-    """The path of its step."""
-    state: str
-    """What KubeRay says of it."""
-    ready: int
-    """Workers that are ready."""
-    wanted: int
-    """Workers that there are to be."""
-    reason: str
-    """What is wrong, if KubeRay says so."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Warned:
-    """A warning of Kubernetes about something of a run."""
-
-    time: float
-    """When it came last, in Unix seconds."""
-    about: str
-    """`KIND/NAME` of what it is about."""
-    reason: str
-    """Kubernetes' word for it."""
-    text: str
-    """The message."""
-    count: int
-    """How often it came."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """Everything that a cluster shows of a run."""
-
-    pods: tuple[PodSeen, ...] = ()
-    """In the order of their steps and roles."""
-    ray: tuple[RaySeen, ...] = ()
-    """Its Ray clusters."""
-    warnings: tuple[Warned, ...] = ()
-    """Newest last."""
-    manifests: tuple[Manifest, ...] = ()
-    """The pods as the cluster has them."""
-    events: tuple[Manifest, ...] = ()
-    """Every event about them, warnings or not."""
-
-    @property
-    def active(self) -> bool:
-        """Whether anything of the run is at work or waits to be."""
-        return any(one.active for one in self.pods)
 
 
 def look(cluster: Cluster, run: str, *, kfp_run: str = "") -> Seen:
@@ -140,9 +45,11 @@ def look(cluster: Cluster, run: str, *, kfp_run: str = "") -> Seen:
         for marks in selectors(run, kfp_run)
         for one in _list(cluster, kind, marks)
     ]
-    about = {one["metadata"]["name"] for one in [*pods, *ray, *_jobs(cluster, run)]}
+    jobs = [one for marks in owned(run, kfp_run) for one in _list(cluster, "jobs", marks)]
+    about = {one["metadata"]["name"] for one in [*pods, *ray, *jobs]}
     events = [one for one in _list(cluster, "events", "") if _subject(one)["name"] in about]
-    return see(pods, ray, events)
+    marked = any(labels.QUEUE in _marks(one) for one in [*pods, *ray, *jobs])
+    return see(pods, ray, events, jobs, queues.waiting(cluster) if marked else {})
 
 
 def pods_of(cluster: Cluster, run: str, kfp_run: str = "") -> list[Manifest]:
@@ -170,25 +77,59 @@ def owned(run: str, kfp_run: str = "") -> list[str]:
     ]
 
 
-def see(pods: Sequence[Manifest], ray: Sequence[Manifest], events: Sequence[Manifest]) -> Seen:
-    """What manifests and events say. Pure."""
+def see(
+    pods: Sequence[Manifest],
+    ray: Sequence[Manifest],
+    events: Sequence[Manifest],
+    jobs: Sequence[Manifest] = (),
+    waiting: Mapping[str, Problem] | None = None,
+) -> Seen:
+    """What manifests, events and queues say. Pure.
+
+    Args:
+        pods: The run's pods.
+        ray: Its RayClusters and RayJobs.
+        events: Those about any of it.
+        jobs: Its Jobs.
+        waiting: What waits for its queue, by unique id.
+    """
+    waiting = waiting or {}
     by_name: dict[str, list[Manifest]] = {}
     for one in events:
         by_name.setdefault(_subject(one)["name"], []).append(one)
-    seen = [pod_seen(one, by_name.get(one["metadata"]["name"], ())) for one in pods]
+    seen = [
+        pod_seen(
+            one,
+            by_name.get(one["metadata"]["name"], ()),
+            waiting.get(str(one["metadata"].get("uid"))),
+        )
+        for one in pods
+    ]
     return Seen(
         pods=tuple(sorted(seen, key=_place)),
         ray=tuple(_ray(ray)),
+        queued=tuple(
+            queued.of(
+                [
+                    *(("Job", step_of(one), one) for one in jobs),
+                    *((one["kind"], step_of(one), one) for one in ray),
+                    *((queued.POD, step_of(one), one) for one in pods),
+                ],
+                waiting,
+            )
+        ),
         warnings=tuple(sorted(_warnings(events), key=lambda one: one.time)),
         manifests=tuple(pods),
         events=tuple(events),
     )
 
 
-def pod_seen(pod: Manifest, events: Iterable[Manifest] = ()) -> PodSeen:
-    """One pod, with what is wrong with it. Pure."""
+def pod_seen(
+    pod: Manifest, events: Iterable[Manifest] = (), waits: Problem | None = None
+) -> PodSeen:
+    """One pod, with what is wrong with it, or why its queue has not admitted it. Pure."""
     meta, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
-    problem = diagnosis.of_pod(pod, list(events))
+    problem = waits or diagnosis.of_pod(pod, list(events))
     leaving = "deletionTimestamp" in meta and status.get("phase") not in OVER
     statuses = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
     return PodSeen(
@@ -234,7 +175,7 @@ def step_of(pod: Manifest) -> str:
     """The path of a pod's step, as far as the pod says it."""
     notes = pod["metadata"].get("annotations") or {}
     told = str(notes.get(labels.STEP_PATH) or notes.get(KFP_NODE) or "")
-    if _NODE in told:
+    if nodes.is_name(told):
         return nodes.of_pod(told).path
     return told or _marks(pod).get(labels.STEP, "")
 
@@ -249,10 +190,6 @@ def _list(cluster: Cluster, kind: str, marks: str) -> list[Manifest]:
     with suppress(errors.NotThere, errors.Forbidden):
         return cluster.list(kind, marks)
     return []
-
-
-def _jobs(cluster: Cluster, run: str) -> list[Manifest]:
-    return _list(cluster, "jobs", selectors(run)[0])
 
 
 def _subject(event: Manifest) -> Mapping[str, Any]:

@@ -11,9 +11,11 @@ from typing import Any
 
 from headrace.cluster import errors, kinds, labels
 from headrace.cluster.client import Cluster, Manifest
+from headrace.cluster.problems import condition
 from headrace.data.store import Entry, Store
 from headrace.executing.pod import RESULT_FILE
 from headrace.operating import seeing
+from headrace.operating.seen import OVER
 
 _AT_ONCE = 16
 _PARTS = ("artifacts", "cache", "checkpoints", "code", "runs", "events/spark")
@@ -66,7 +68,7 @@ class SiteStock:
     things: tuple[Thing, ...] = ()
     """Objects on the cluster."""
     active: frozenset[str] = frozenset()
-    """Labels of the runs of which a pod has not ended."""
+    """Labels of the runs of which a pod or a Job has not ended."""
     codes: frozenset[str] = frozenset()
     """The beginnings of the digests of the code that pods run."""
     artifacts: str = ""
@@ -111,7 +113,11 @@ def take_stock(cluster: Cluster, store: Store, *, is_run: Callable[[str], bool])
     artifacts = {one: entry for one, entry in listed["artifacts"].items() if _first(one) in runs}
     return SiteStock(
         things=tuple(_things(cluster)),
-        active=frozenset(_run(one) for one in pods if _is_active(one)),
+        active=frozenset(
+            # A Job that stands in a queue, or finds no room in a quota, has no pod yet.
+            [_run(one) for one in pods if _is_active(one)]
+            + [_run(one) for one in _of_runs(cluster, "jobs") if _goes_on(one)]
+        ),
         codes=frozenset(one["metadata"]["labels"].get(labels.CODE, "") for one in pods),
         artifacts=store.uri("artifacts"),
         results=_results(artifacts),
@@ -145,7 +151,13 @@ def _run(thing: Manifest) -> str:
 def _is_active(pod: Manifest) -> bool:
     """Whether a pod is at work and meant to go on."""
     leaving = "deletionTimestamp" in pod["metadata"]
-    return not leaving and pod.get("status", {}).get("phase") not in seeing.OVER
+    return not leaving and pod.get("status", {}).get("phase") not in OVER
+
+
+def _goes_on(job: Manifest) -> bool:
+    """Whether a Job has not ended."""
+    ended = any(condition(job, kind).get("status") == "True" for kind in ("Complete", "Failed"))
+    return not ended and "deletionTimestamp" not in job["metadata"]
 
 
 def _cache_entry(store: Store, name: str, entry: Entry) -> CacheEntry:

@@ -16,6 +16,7 @@ from headrace.engines import ray_logs
 from headrace.engines.ray_kubernetes import TRAINING
 from headrace.executing import reports
 from headrace.operating import seeing
+from headrace.operating.seen import OVER
 
 _NAMES = ("container", "step", "main", "executor", "ray")
 """Containers whose lines matter, the first of these that a pod has."""
@@ -136,7 +137,7 @@ class _Tap:
     def changed(self, pod: Manifest, deleted: bool) -> None:
         """Begin to read a pod's log once there is one: told by a watch's thread."""
         uid = pod["metadata"]["uid"]
-        if deleted or pod.get("status", {}).get("phase") in seeing.OVER:
+        if deleted or pod.get("status", {}).get("phase") in OVER:
             self._gone.add(uid)
         if uid not in self._readers and not deleted and has_begun(pod) and self._wanted(pod):
             reader = threading.Thread(target=self._read, args=(pod,), daemon=True)

@@ -67,13 +67,15 @@ class Context:
         until = time.monotonic() + _WAIT_SECONDS
         found = None
         while folder is not None or elsewhere:
-            found = _read(folder / MLFLOW_FILE) if folder else self._search()
+            found = _read(folder / MLFLOW_FILE) if folder else None
+            # A pod has the journal of its run, and the recorder is with whoever started it.
+            found = found or (self._search() if elsewhere else None)
             settled = found is not None and (not step or step in found.steps)
             noted = folder is not None and (folder / ERROR_FILE).exists()
             hopeless = noted or time.monotonic() > until
             if settled or hopeless:
                 break
-            time.sleep(_POLL_SECONDS if folder else _ASK_SECONDS)
+            time.sleep(_ASK_SECONDS if elsewhere else _POLL_SECONDS)
         return found
 
     def _search(self) -> RecordedRuns | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.states import State
-from headrace.registry import entities, writing
+from headrace.registry import entities, provenance, writing
 from headrace.registry.tracking import despite_races, foreign_errors
 from headrace.sites.journal import Event
 
@@ -208,6 +208,7 @@ class RunRecord:
         self._terminate(run_id, state, moment, tags, self._pending.get(run_id, []) + final)
         self._pending.pop(run_id, None)
         self._open.discard(run_id)
+        provenance.complete(self._client, event, folder=self._folder, parent=self._parent)
         headline = {f"{event['name']}/{name}": value for name, value in values.items()}
         if headline:
             self._pending[self._parent] += writing.metric_entities(headline, moment, 0)

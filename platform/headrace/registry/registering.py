@@ -18,6 +18,7 @@ from headrace.registry.kinds import ModelKind, difference, parse_kind, read_kind
 from headrace.registry.lineage import Lineage, trace
 from headrace.registry.locking import locked
 from headrace.registry.predicting import check_model_folder
+from headrace.registry.provenance import lineage_tags
 from headrace.registry.scores import task_of
 from headrace.registry.tracking import as_default, connect, database_of, foreign_errors
 
@@ -71,7 +72,8 @@ def register_model(
     check_model_folder(folder)
     check_name(name)
     run_folder = context.run_folder
-    lineage = trace(run_folder, model_uri or str(folder)) if run_folder else Lineage()
+    known = Lineage(run=context.run, pipeline=context.pipeline)
+    lineage = trace(run_folder, model_uri or str(folder)) if run_folder else known
     figures = {**lineage.metrics, **_numbers(metrics or {})}
     kind = read_kind(folder, task_of(figures))
     digest = model_digest(folder)
@@ -166,18 +168,10 @@ def _tags(
     tags = {
         catalog.DIGEST_TAG: digest,
         catalog.KIND_TAG: kind.text,
-        catalog.METRICS_TAG: json.dumps(figures),
-        catalog.RUN_TAG: lineage.run,
-        catalog.PIPELINE_TAG: lineage.pipeline,
-        catalog.SOURCE_TAG: lineage.source,
-        catalog.STEP_TAG: lineage.step,
-        catalog.STEPS_TAG: json.dumps(lineage.steps),
-        catalog.CODE_TAG: lineage.code_digest,
-        catalog.GIT_TAG: json.dumps(dict(lineage.git)) if lineage.git else "",
-        catalog.DATASETS_TAG: lineage.datasets_text,
-        catalog.PARENT_TAG: runs.run_id if runs else "",
+        catalog.METRICS_TAG: json.dumps(figures) if figures else "",
     }
-    return {name: text for name, text in tags.items() if text not in ("", "[]", "{}")}
+    told = lineage_tags(lineage, parent=runs.run_id if runs else "")
+    return {name: text for name, text in tags.items() if text} | told
 
 
 def _create_version(
@@ -214,6 +208,6 @@ def _create_version(
 
 
 def _description(lineage: Lineage) -> str | None:
-    if not lineage.run:
-        return None
+    if not lineage.step:
+        return f"Made by the run `{lineage.run}` of {lineage.pipeline}." if lineage.run else None
     return f"Made by the step `{lineage.step}` of the run `{lineage.run}` of {lineage.pipeline}."

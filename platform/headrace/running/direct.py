@@ -175,6 +175,10 @@ class DirectPlace:
             attempt.note("picked up: its pod has gone on meanwhile")
             return
         job = jobs.pod_job(self.session, attempt, self._specs.root_of(attempt))
+        if attempt.engine == jobs.OURS:  # what it registers is to say where it comes from
+            told = ("run_started", "step_finished")
+            events = journal.read_events(self.session.folder)
+            job["history"] = [one for one in events if one["type"] in told]
         self.store.write(f"{spec.folder}/{JOB_FILE}", json.dumps(job).encode())
         self.cluster.create(manifests.step_job(spec, self.site))
 

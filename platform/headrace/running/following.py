@@ -23,6 +23,8 @@ _RESULT_SECONDS = 20.0
 """For how long the result of a pod that ended well is looked for."""
 _NEEDS_SOMEBODY = (diagnosis.Cause.CONFIG, diagnosis.Cause.IMAGE, diagnosis.Cause.REFUSED)
 """What does not pass by itself, as a full cluster or a full quota does."""
+_IN_ITS_TURN = diagnosis.Cause.QUEUED
+"""What is waited for as long as it takes: a queue that is full is what queues are for."""
 _HELP_SECONDS = 120.0
 """For how long somebody may come and mend such a thing."""
 _FINAL = ("Succeeded", "Failed")
@@ -102,7 +104,7 @@ class Following:
 
     def _given_up(self) -> bool:
         """Whether what keeps the pod from starting has done so for too long."""
-        if self.problem is None:
+        if self.problem is None or self.problem.cause is _IN_ITS_TURN:
             return False
         allowed = float(self._site.limits.pending)
         if self.problem.cause in _NEEDS_SOMEBODY:

@@ -20,6 +20,8 @@ from headrace.running.leaf import Leaf
 from headrace.running.place import Attempt
 from headrace.running.session import Session
 
+OURS = "headrace"
+"""What the ready components' kind is called."""
 _EXECUTOR = "kfp.dsl.executor_main"
 _PIP = re.compile(r"pip install ([^&\n]*)&&")
 _REQUIREMENT = re.compile(r"'([^']+)'")
@@ -32,7 +34,7 @@ def engine_of(executor: Mapping[str, Any]) -> str:
     program = read_program(executor["container"])
     if program is not None:
         ours = program.target.startswith("headrace.")
-        return "headrace" if ours else str(program.engine["kind"])
+        return OURS if ours else str(program.engine["kind"])
     return "python" if is_lightweight(executor["container"]) else "container"
 
 

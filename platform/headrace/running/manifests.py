@@ -56,7 +56,8 @@ class PodSpec:
     workspace: str = ""
     """The claim of the volume that the run's steps share; empty if they share none."""
     trusted: bool
-    """Whether the step itself asks the cluster for something, as engines and serving do."""
+    """Whether the step itself asks the cluster for something, as engines and serving do: then it
+    leads other pods, which compute."""
 
     @property
     def name(self) -> str:
@@ -68,7 +69,9 @@ def step_job(spec: PodSpec, site: Site) -> dict[str, Any]:
     """The Job of an attempt: one pod, which is never replaced; it goes by itself in the end."""
     marks = labels.of_step(
         run=spec.run, step=spec.step, pipeline=spec.pipeline, code=spec.code,
-        role="step", queue=site.queue,
+        # What leads others holds no place in a queue in which they have to stand: with enough
+        # of it at once none of theirs would ever be free.
+        role="step", queue="" if spec.trusted else site.queue,
     )  # fmt: skip
     marks = marks | {labels.ATTEMPT: str(spec.attempt)}
     annotations = {labels.STEP_PATH: spec.step}

@@ -159,6 +159,22 @@ def running(cluster: Cluster) -> list[Deployed]:
     return sorted(found, key=lambda one: one.name)
 
 
+def scale_now(cluster: Cluster, served: Deployed) -> Scale:
+    """How many replicas a served model may have now, and what each has."""
+    deployment = cluster.get("deployments", served.service) or {}
+    autoscaler = cluster.get("horizontalpodautoscalers", served.service) or {}
+    limits = autoscaler.get("spec", {})
+    pod = deployment.get("spec", {}).get("template", {}).get("spec", {})
+    asked = [one["resources"]["requests"] for one in pod.get("containers", [])]
+    usual = Scale()
+    return Scale(
+        replicas=limits.get("minReplicas", usual.replicas),
+        max_replicas=limits.get("maxReplicas", usual.max_replicas),
+        cpu=asked[0]["cpu"] if asked else usual.cpu,
+        memory=asked[0]["memory"] if asked else usual.memory,
+    )
+
+
 def run_of_step(cluster: Cluster) -> str:
     """The run that this step's pod belongs to; empty if none is known."""
     if _RUN in os.environ:

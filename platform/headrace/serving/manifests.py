@@ -6,6 +6,7 @@ version is served is the pods' template alone, so that Kubernetes rolls it out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from headrace.cluster import labels
@@ -15,6 +16,8 @@ from headrace.serving.server_pod import PORT, START_SECONDS, pod
 
 TARGET_CPU_PERCENT = 70
 """Of the cores asked for: above, replicas are added."""
+ANYBODY = "*"
+"""In place of namespaces: all of them."""
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """The label of a namespace that Kubernetes itself sets."""
 
@@ -127,20 +130,30 @@ def disruption_budget(offer: Offer) -> Manifest:
 
 
 def network_policy(offer: Offer) -> Manifest:
-    """The NetworkPolicy: in to the port alone; out to names, MLflow and the store."""
+    """The NetworkPolicy: in to the port alone, from this namespace and those that the site names;
+    out to names, MLflow and the store.
+    """
     udp, tcp = ({"protocol": one, "port": 53} for one in ("UDP", "TCP"))
     site = offer.site
     reached = [site.mlflow.url, site.store.endpoint or "https://s3.amazonaws.com"]
     spec = {
         "podSelector": {"matchLabels": selecting(offer.version.name)},
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": [{"ports": [{"protocol": "TCP", "port": PORT}]}],
+        "ingress": [{"ports": [{"protocol": "TCP", "port": PORT}], **_callers(site.served_to)}],
         "egress": [
             {"ports": [udp, tcp]},
             *(rule for url in reached for rule in _way_to(url, offer.namespace)),
         ],
     }
     return _object("networking.k8s.io/v1", "NetworkPolicy", offer, spec)
+
+
+def _callers(namespaces: Sequence[str]) -> Manifest:
+    """From where a rule lets in."""
+    if ANYBODY in namespaces:
+        return {}
+    others = [{"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: one}}} for one in namespaces]
+    return {"from": [{"podSelector": {}}, *others]}
 
 
 def _way_to(url: str, namespace: str) -> list[Manifest]:

@@ -12,8 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
-from headrace.cluster import labels
+from headrace.cluster import labels, queues
 from headrace.cluster.client import Cluster, Manifest
 from headrace.cluster.diagnosis import events_about
 from headrace.cluster.errors import ClusterProblem
@@ -146,7 +147,10 @@ class _Rollout:
         for one in pods:
             if not is_ready(one):
                 events = events_about(self.cluster, one["metadata"]["name"])
-                found.append(troubles.of_pod(one, events))
+                trouble = troubles.of_pod(one, events)
+                if trouble and (told := queues.explained(self.cluster, one, trouble.problem)):
+                    trouble = replace(trouble, problem=told)
+                found.append(trouble)
         ready = sum(map(is_ready, pods))
         if ready != self.ready:
             self.ready = ready

@@ -97,6 +97,8 @@ class Site:
     """A RayCluster that stays, which Ray steps use instead of one of their own."""
     queue: str = ""
     """The Kueue LocalQueue that admits everything."""
+    served_to: tuple[str, ...] = ()
+    """Namespaces whose pods may call served models, beside the site's own; `*` for all."""
 
     def resources(self, kind: str) -> Resources:
         """What the pod of a step of this kind asks for."""
@@ -125,7 +127,7 @@ def parse(raw: Mapping[str, Any], *, where: str) -> Site:
         key: _made(one, Resources, where, f"defaults.{key}")
         for key, one in (values.get("defaults") or {}).items()
     }
-    for key in ("pull_secrets", "tolerations"):
+    for key in ("pull_secrets", "tolerations", "served_to"):
         values[key] = tuple(values.get(key) or ())
     for key in ("images", "versions", "node_selector"):
         values[key] = {name: str(one) for name, one in (values.get(key) or {}).items()}

@@ -46,6 +46,8 @@ locals {
   account = "headrace-step"
   # All that the chart gives the annotation to.
   accounts = [local.account, "headrace-client", "ml-pipeline", "ml-pipeline-ui"]
+  # Others' charts: where they are, in which version, and the image that each runs.
+  charts = yamldecode(file("${path.module}/../../../helm/charts.yaml"))
 }
 
 module "headrace" {
@@ -78,10 +80,11 @@ module "autoscaler" {
   name          = "cluster-autoscaler"
   namespace     = "kube-system"
   chart         = "cluster-autoscaler"
-  repository    = "https://kubernetes.github.io/autoscaler"
-  chart_version = "9.46.6"
+  repository    = local.charts.cluster-autoscaler.repository
+  chart_version = local.charts.cluster-autoscaler.version
   kubeconfig    = module.cluster.kubeconfig
   values = [yamlencode({
+    image         = local.charts.cluster-autoscaler.image
     autoDiscovery = { clusterName = var.name }
     awsRegion     = var.region
     rbac = { serviceAccount = {
@@ -97,10 +100,11 @@ module "gpus" {
   name          = "nvidia-device-plugin"
   namespace     = "kube-system"
   chart         = "nvidia-device-plugin"
-  repository    = "https://nvidia.github.io/k8s-device-plugin"
-  chart_version = "0.17.1"
+  repository    = local.charts.nvidia-device-plugin.repository
+  chart_version = local.charts.nvidia-device-plugin.version
   kubeconfig    = module.cluster.kubeconfig
   values = [yamlencode({
+    image        = local.charts.nvidia-device-plugin.image
     nodeSelector = { "headrace.dev/nodes" = "gpus" }
     affinity     = null
     tolerations  = module.cluster.gpu_tolerations
@@ -113,7 +117,8 @@ module "kuberay" {
   name          = "kuberay-operator"
   namespace     = "kuberay-system"
   chart         = "kuberay-operator"
-  repository    = "https://ray-project.github.io/kuberay-helm/"
-  chart_version = "1.6.1"
+  repository    = local.charts.kuberay-operator.repository
+  chart_version = local.charts.kuberay-operator.version
   kubeconfig    = module.cluster.kubeconfig
+  values        = [yamlencode({ image = local.charts.kuberay-operator.image })]
 }

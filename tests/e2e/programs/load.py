@@ -9,8 +9,11 @@ between two requests. Every second a line of JSON sums up; SIGTERM ends it.
 import http.client
 import json
 import signal
+import socket
 import sys
 import threading
+import time
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 URL, NEW, KEPT, PAUSE = sys.argv[1], *map(float, sys.argv[2:])
@@ -19,6 +22,16 @@ answers: dict[str, int] = {}
 errors: list[str] = []
 lock = threading.Lock()
 ended = threading.Event()
+
+
+def be_let_in(seconds: float = 30.0) -> None:
+    """Wait until the server can be reached: policies let a pod in only when they know of it."""
+    place, end = urlsplit(URL), time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(OSError):
+            socket.create_connection((place.hostname, place.port or 80), timeout=1).close()
+            return
+        time.sleep(0.1)
 
 
 def ask(connection: http.client.HTTPConnection) -> str:
@@ -54,6 +67,7 @@ def sum_up() -> None:
 
 
 signal.signal(signal.SIGTERM, lambda *_: ended.set())
+be_let_in()
 threads = [threading.Thread(target=client, args=(at >= NEW,)) for at in range(int(NEW + KEPT))]
 for one in threads:
     one.start()

@@ -64,6 +64,9 @@ metadata:
   labels:
     {{- include "headrace.labels" .root | nindent 4 }}
     app.kubernetes.io/component: {{ .component }}
+    {{- if not .stateless }}
+    {{ include "headrace.stopsForRestore" . }}
+    {{- end }}
 spec:
   replicas: 1
   {{- if .alone }}

@@ -15,6 +15,7 @@ from headrace.cluster.client import Cluster
 from headrace.cluster.contexts import connect
 from headrace.cluster.errors import NotThere
 from headrace.cluster.forwarding import reach
+from headrace.cluster.problems import condition, short
 from headrace.core.errors import HeadraceError
 from headrace.data.probing import ask_kfp, ask_mlflow, try_store
 from headrace.data.store import KEY_VARIABLE, SECRET_VARIABLE, store_of
@@ -139,14 +140,26 @@ def check_queue(cluster: Cluster, site: Site) -> Iterator[Finding]:
     """Whether the site's queue is there, if it has one."""
     if not site.queue:
         return
-    path = f"/apis/kueue.x-k8s.io/v1beta1/namespaces/{cluster.namespace}/localqueues/{site.queue}"
     try:
-        cluster.ask(path)
+        cluster.ask("/apis/kueue.x-k8s.io/v1beta2")
     except NotThere:
+        text = f"the site names {site.queue}, and the cluster has no Kueue: nothing is queued"
+        yield wrong("queue", text, "have Kueue installed, 0.15 or newer, or empty `queue`")
+        return
+    found = cluster.get("localqueues", site.queue)
+    if found is None:
         text = f"there is no LocalQueue {site.queue!r}: nothing would ever be admitted"
-        yield wrong("queue", text, "make it, or correct `queue` of the site")
-    else:
-        yield fine("queue", f"{site.queue} admits what runs here")
+        yield wrong("queue", text, "make it (kueue.create of the chart), or correct `queue`")
+        return
+    active = condition(found, "Active")
+    if active.get("status") != "True":
+        said = short(str(active.get("message") or "Kueue has not looked at it"))
+        text = f"{site.queue} admits nothing: {said}"
+        yield wrong("queue", text, "`kubectl describe localqueues,clusterqueues` tells more")
+        return
+    counts = found.get("status", {})
+    waits, admitted = (int(counts.get(f"{one}Workloads", 0)) for one in ("pending", "admitted"))
+    yield fine("queue", f"{site.queue} admits what computes: {admitted} admitted, {waits} waiting")
 
 
 def check_store(cluster: Cluster, site: Site) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from headrace.core.errors import HeadraceError, UsageError, did_you_mean
 from headrace.core.states import State
 from headrace.operating import on_kubeflow, recalling, seeing
 from headrace.operating.access import Access, access
-from headrace.operating.seeing import Seen
+from headrace.operating.seen import Seen
 from headrace.running.kubeflow.listing import Listed
 from headrace.sites.home import Home
 from headrace.sites.journal import Event, RunRecord, choose, find_run, list_runs, read_events
@@ -146,7 +146,7 @@ def _without_client(run: Found, there: Access, seen: Seen) -> RunView:
     assert run.view.site
     try:
         events = on_kubeflow.recall(there, run.kfp_run, run.view.site) if run.kfp_run else []
-        events = events or recalling.recall(there.store, run.view.run, seen.pods, run.view.site)
+        events = events or recalling.recall(there.store, run.view.run, seen, run.view.site)
     except HeadraceError:
         return run.view
     since, before = fold(events), fold(run.events)
@@ -236,5 +236,5 @@ def _recalled(run: str, there: Access) -> Found:
     site = {"context": there.context, "namespace": there.namespace}
     site |= {"driver": "kfp"} if kfp else {}
     events = on_kubeflow.recall(there, kfp, site) if kfp else []
-    events = events or recalling.recall(there.store, run, seen.pods, site)
+    events = events or recalling.recall(there.store, run, seen, site)
     return Found(view=fold(events), events=events, folder=None, there=there, seen=seen)

@@ -15,6 +15,7 @@ from headrace.cli.telling import read_view
 from headrace.cli.view import StepView
 from headrace.core.errors import HeadraceError
 from headrace.operating import kept_logs, recalling, seeing, tapping
+from headrace.operating.seen import OVER
 
 if TYPE_CHECKING:
     from headrace.cluster.client import Manifest
@@ -90,7 +91,7 @@ def _live(run: Found, step: StepView) -> list[Manifest]:
     """The step's pods that have not ended; what an ended one wrote lies in the store."""
     found = run.seen.manifests if run.seen else ()
     mine = [one for one in found if seeing.belongs(seeing.step_of(one), step.step)]
-    return [one for one in mine if one.get("status", {}).get("phase") not in seeing.OVER]
+    return [one for one in mine if one.get("status", {}).get("phase") not in OVER]
 
 
 def _kept(run: Found, step: StepView) -> list[KeptLog]:
@@ -181,7 +182,7 @@ class _Watch:
             pods = seeing.pods_of(self.run.there.cluster, self.view.run, self.run.kfp_run)
         except HeadraceError:
             return False
-        if any(one.get("status", {}).get("phase") not in seeing.OVER for one in pods):
+        if any(one.get("status", {}).get("phase") not in OVER for one in pods):
             self.quiet_since = None
             return False
         self.quiet_since = self.quiet_since or time.monotonic()

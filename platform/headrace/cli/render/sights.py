@@ -13,7 +13,9 @@ from rich.text import Text
 
 from headrace.cli.render.quantities import count
 from headrace.cli.view import RunView
-from headrace.operating.seeing import KFP_DRIVER, PodSeen, RaySeen, Seen, Warned, belongs
+from headrace.operating.queued import POD, Queued
+from headrace.operating.seeing import KFP_DRIVER, belongs
+from headrace.operating.seen import PodSeen, RaySeen, Seen, Warned
 
 _STYLES = {
     "Running": "cyan", "Pending": "yellow", "Failed": "bold red", "Succeeded": "green",
@@ -59,6 +61,8 @@ def sights(seen: Seen, view: RunView, *, now: float) -> Iterator[RenderableType]
         yield from _section("pods", pod_lines(rows, view))
     if seen.ray:
         yield from _section("Ray", ray_lines(seen.ray, view))
+    if whole := [one for one in seen.queued if one.kind != POD]:
+        yield from _section("queued", queue_lines(whole, view))
     told = {f"pod/{one.name}" for one in seen.pods if one.reason}
     news = [one for one in seen.warnings if _is_news(one, now) and one.about not in told]
     if news:
@@ -157,6 +161,17 @@ def ray_lines(clusters: Sequence[RaySeen], view: RunView) -> list[RenderableType
         lines.append(head)
         if one.reason:
             lines.append(Padding(Text(one.reason, style="red"), (0, 0, 0, 2)))
+    return lines
+
+
+def queue_lines(queued: Iterable[Queued], view: RunView) -> list[RenderableType]:
+    """What has no pods yet because a queue has not admitted it, and why."""
+    lines: list[RenderableType] = []
+    for one in queued:
+        name = Text(f"{_step_name(one.step, view)}  ", style="bold")
+        lines.append(_cut(name.append(f"{one.kind} {one.name}", style="dim")))
+        lines.append(Padding(Text(one.reason, style="yellow"), (0, 0, 0, 2)))
+        lines.append(Padding(Text.assemble(("try ", "dim"), one.remedy), (0, 0, 0, 2)))
     return lines
 
 

@@ -18,7 +18,8 @@ from headrace.cli.render.sights import sights
 from headrace.cli.render.steps import steps_table
 from headrace.cli.render.summary import headline
 from headrace.core.states import State
-from headrace.operating.seeing import PodSeen, belongs
+from headrace.operating.seeing import belongs
+from headrace.operating.seen import PodSeen
 
 _AROUND = 6
 UNKNOWN = "unknown"
@@ -92,7 +93,8 @@ def _hints(run: Found, home_words: str) -> Iterator[str]:
     words = home_words if run.folder else f" --on {view.site['context']}" if view.site else ""
     if run.elsewhere and view.site and view.site.get("namespace"):
         words += f" -n {view.site['namespace']}"
-    waits = run.seen is not None and any(one.reason for one in run.seen.pods)
+    seen = run.seen
+    waits = seen is not None and bool(seen.queued or any(one.reason for one in seen.pods))
     if (view.state is State.FAILED and not stopped_at_gate(view)) or waits:
         yield f"headrace why {view.name}{words}"
     if view.killed and view.site:
@@ -106,7 +108,8 @@ def status_object(run: Found) -> dict[str, Any]:
     Keys: `run`, `name`, `pipeline`, `state` (a State, `killed` or `unknown`), `site`, `started`,
     `seconds`, `begun_here`, `steps` (as in `headrace runs`, with `started`, `note`, `live` and
     `pods`: role, number, name, phase, node, restarts, cpu, memory, reason, remedy, attempt),
-    `ray` (name, step, state, ready, wanted, reason), `warnings` (time, about, reason, text,
+    `ray` (name, step, state, ready, wanted, reason), `queued` (kind, name, step, cause, reason,
+    remedy: what a queue has not admitted), `warnings` (time, about, reason, text,
     count), `error` (the run's), `problem` (why the site is not seen whole; or null).
     """
     view, seen, there = run.view, run.seen, run.there
@@ -131,6 +134,7 @@ def status_object(run: Found) -> dict[str, Any]:
             for step in view.steps
         ],
         "ray": [vars_of(one) for one in seen.ray] if seen else [],
+        "queued": [vars_of(one) for one in seen.queued] if seen else [],
         "warnings": [vars_of(one) for one in seen.warnings] if seen else [],
         "error": failure_object(view.error),
         "problem": there.problem.what if there and there.problem else None,
@@ -156,6 +160,6 @@ def signature(run: Found) -> tuple[Any, ...]:
     pods = (
         tuple((one.name, one.phase, one.restarts, one.reason) for one in seen.pods) if seen else ()
     )
-    ray = tuple(seen.ray) if seen else ()
+    ray = (*seen.ray, *seen.queued) if seen else ()
     problem = run.there.problem.what if run.there and run.there.problem else ""
     return (view.state, view.killed, steps, pods, ray, problem)

@@ -146,10 +146,9 @@ class _Nodes:
 
     def take(self, raw: Mapping[str, Any], node: nodes.Node, workflow: Workflow) -> None:
         template = raw.get("templateName", "")
-        if template.endswith("-driver") and raw["displayName"].endswith("-driver"):
-            # An iteration's driver follows its loop's; the one that failed is the one to tell.
-            if self.driver is None or self.driver["phase"] == "Succeeded":
-                self.driver, self.driver_pod = raw, _pod(raw, node, workflow)
+        plain = nodes.without_attempt(raw["displayName"])
+        if template.endswith("-driver") and plain.endswith("-driver"):
+            self._take_driver(raw, node, workflow)
         elif template.endswith("container-impl"):
             if raw["type"] == "Pod":
                 self.attempts.append(_pod(raw, node, workflow))
@@ -158,6 +157,18 @@ class _Nodes:
             self.attempts.append(_pod(raw, node, workflow))
         else:
             self.own = raw
+
+    def _take_driver(self, raw: Mapping[str, Any], node: nodes.Node, workflow: Workflow) -> None:
+        """An iteration's driver follows its loop's; the one that failed is the one to tell, unless
+        it was made again.
+        """
+        if raw["type"] == "Retry":  # its pods tell
+            return
+        before = self.driver
+        name = nodes.without_attempt(raw["name"])
+        again = before is not None and nodes.without_attempt(before["name"]) == name
+        if before is None or again or before["phase"] == "Succeeded":
+            self.driver, self.driver_pod = raw, _pod(raw, node, workflow)
 
     def output(self, name: str) -> str:
         found = (self.driver or {}).get("outputs", {}).get("parameters", [])
