@@ -116,6 +116,13 @@ def test_helm_finds_nothing_to_complain_of(values):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_an_old_kubernetes_is_refused():
+    values = str(CHART / "ci/minimal-values.yaml")
+    done = helm("template", "headrace", str(CHART), "-f", values, "--kube-version", "1.32.9")
+    assert done.returncode != 0
+    assert "chart requires kubeVersion: >=1.33.0-0 which is incompatible with" in done.stderr
+
+
 def site(values):
     config = one(manifests(values), "ConfigMap", CONFIG_MAP)
     return parse(yaml.safe_load(config["data"][KEY]), where="the chart")

@@ -15,6 +15,7 @@ from tests.e2e.running import MAIN
 from tests.site import RELEASE, ROOT, bucket, everything, namespace, store_values
 
 from headrace.cluster.errors import NotThere
+from headrace.sites.cluster import CONFIG_MAP
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -93,6 +94,30 @@ def test_a_queue_where_there_is_no_kueue(refused, place, kubernetes):
     queue = {"queue": "team", "kueue": {"create": True, "resources": {"cpu": "1"}}}
     said = refused({**store_values(f"s3://{place.namespace}/queued"), **queue})
     assert "kueue.create needs Kueue 0.15 or newer, and this cluster serves no kueue" in said
+
+
+def test_kinds_that_nobody_makes(refused, place, kubernetes):
+    with suppress(NotThere):
+        kubernetes.ask("/apis/argoproj.io")
+        pytest.skip("the cluster has Argo's kinds")
+    kfp = {"enabled": True, "createCrds": False, "ui": {"enabled": False}}
+    values = store_values(f"s3://{place.namespace}/kinds")
+    said = refused({**values, "kfp": kfp, "mysql": {"enabled": True}})
+    assert "kfp.createCrds is off, and this cluster serves no argoproj.io/v1alpha1" in said
+
+
+def test_a_second_release_in_the_namespace(place, helm, images):
+    """A ConfigMap of the site's name is enough: nothing else is looked at."""
+    meta = {"name": CONFIG_MAP, "annotations": {"meta.helm.sh/release-name": "first"}}
+    place.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
+    done = subprocess.run(
+        [helm, "install", "second", str(ROOT / "helm/headrace"), "--kube-context", place.context,
+         "--namespace", place.namespace, "--values", str(images), "--values", "-"],
+        input=json.dumps(store_values(f"s3://{place.namespace}/x")), capture_output=True, text=True,
+    )  # fmt: skip
+    place.delete("configmaps", CONFIG_MAP)
+    assert done.returncode != 0
+    assert f"The namespace {place.namespace} is a site already, by the release first" in done.stderr
 
 
 def test_nobody_at_the_door(refused, place):
