@@ -60,6 +60,16 @@ def test_a_bucket_that_is_not_there(refused):
     assert "try: make the bucket, or correct store.url of the site" in said
 
 
+def test_a_place_for_backups_that_is_not_there(refused, place):
+    values = store_values(f"s3://{place.namespace}/kept")
+    database = {"mlflow": {"database": {"existingSecret": "record"}}, "postgres": {"enabled": True}}
+    place.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "record"},
+                 "stringData": {"url": "sqlite:///x"}})  # fmt: skip
+    said = refused({**values, **database, "backup": {"to": "s3://headrace-nobodys-backups/site"}})
+    assert "error: The place for backups: Could not write to it: The store has no bucket" in said
+    assert "try: make the bucket, or correct backup.to" in said
+
+
 def test_a_store_that_is_another_sites(refused, place, s3):
     theirs = json.dumps({"namespace": "theirs", "cluster": "0"}).encode()
     s3.put_object(Bucket=place.namespace, Key="site/site.json", Body=theirs)

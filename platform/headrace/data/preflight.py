@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.backup:
         with _kept(problems):
             place = (given.backup, given.backup_endpoint, given.backup_region)
-            try_store(backup_store(*place, patience=_PATIENCE))
+            look_at_backups(backup_store(*place, patience=_PATIENCE))
             print(f"The place for backups {given.backup} can be written and read.")
     if given.database:
         with _kept(problems):
@@ -113,6 +113,23 @@ def own(store: Store, me: dict[str, str], *, adopt: bool) -> None:
 def _me(namespace: str) -> dict[str, str]:
     known = _CLUSTER.read_bytes() if _CLUSTER.exists() else b""
     return {"namespace": namespace, "cluster": hashlib.sha256(known).hexdigest()[:16]}
+
+
+def look_at_backups(store: Store) -> None:
+    """Write to the place for backups, and read it.
+
+    Raises:
+        EnvironmentProblem: It refuses.
+    """
+    try:
+        try_store(store)
+    except EnvironmentProblem as error:
+        raise EnvironmentProblem(
+            f"The place for backups: {error.what}",
+            where=error.where,
+            hint="make the bucket, or correct backup.to and the Secret that backup.existingSecret "
+            "names",
+        ) from error
 
 
 def look_at_postgres(url: str) -> None:
