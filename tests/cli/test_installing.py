@@ -7,6 +7,7 @@ import pytest
 
 from headrace.cli import installing
 from headrace.cli.installing import Wanted, find_chart, helm_command
+from headrace.cluster.errors import NotThere
 from headrace.core.errors import EnvironmentProblem
 
 CHART = Path(__file__).parents[2] / "helm/headrace"
@@ -71,3 +72,30 @@ def test_without_a_kubeconfig(headrace, tmp_path, monkeypatch):
     said = headrace("install", "--on", "nowhere")
     assert said.code == 4
     assert said.err.startswith("error: There is no usable kubeconfig:")
+
+
+class Answers:
+    """A cluster that serves KubeRay's kinds, or not."""
+
+    context, where = "kind-kind", "context kind-kind, namespace ml"
+
+    def __init__(self, *, there):
+        self.there = there
+
+    def ask(self, path):
+        assert path == "/apis/ray.io/v1"
+        if not self.there:
+            raise NotThere("No such path.")
+
+
+def test_kuberay_comes_from_its_own_repository_where_there_is_none(capsys):
+    installing._bring_kuberay(Answers(there=False), dry_run=True)
+    said = capsys.readouterr().out
+    assert said == (
+        "$ helm upgrade kuberay-operator kuberay-operator --install --repo "
+        "https://ray-project.github.io/kuberay-helm/ --version 1.6.1 --kube-context kind-kind "
+        "--namespace kuberay-system --create-namespace "
+        "--set image.repository=quay.io/kuberay/operator --set image.tag=v1.6.1 --wait\n"
+    )
+    installing._bring_kuberay(Answers(there=True), dry_run=True)
+    assert tuple(capsys.readouterr()) == ("", "KubeRay is there already\n")

@@ -72,7 +72,7 @@ class Release:
         done = subprocess.run(
             [sys.executable, "-c", MAIN, "install", "--on", self.cluster.context,
              "-n", self.cluster.namespace, "--profile", "kind", "-f", str(self._images),
-             "-f", str(given), "--timeout", "8m"],
+             "-f", str(given), "--timeout", "8m", "--kuberay"],
             capture_output=True, text=True,
         )  # fmt: skip
         pods = [(one["metadata"]["name"], one["status"]) for one in self.cluster.list("pods")]

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from headrace.cli.charts import KUBERAY, other_charts
+from headrace.cli.kuberay import NAMESPACE
 from headrace.cli.mirroring import Item
 
 _HEAD = """\
@@ -104,7 +105,7 @@ def _afterwards(items: Sequence[Item], to: str) -> Iterator[str]:
         words = [part for one in chart.settings(mirror=to) for part in ("--set", one)]
         yield (
             f"# helm upgrade {KUBERAY} oci://{to}/charts/{KUBERAY} --install --version "
-            f"{chart.version} --namespace kuberay-system --create-namespace {shlex.join(words)}"
+            f"{chart.version} --namespace {NAMESPACE} --create-namespace {shlex.join(words)}"
         )
 
 

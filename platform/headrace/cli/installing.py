@@ -7,12 +7,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from headrace.cli.calling import call, require
 from headrace.cli.onlooking import telling_troubles
 from headrace.core.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    from headrace.cluster.client import Cluster
 
 RELEASE = "headrace"
 _PACKAGE = Path(__file__).parents[1]
@@ -41,6 +45,8 @@ class Wanted:
     """How long it may take until all of it is ready."""
     dry_run: bool = False
     """Whether Helm only says what it would do."""
+    kuberay: bool = False
+    """Whether KubeRay's operator is installed first, if the cluster has none."""
 
 
 def install(wanted: Wanted) -> int:
@@ -55,6 +61,8 @@ def install(wanted: Wanted) -> int:
     cluster = connect(wanted.context, wanted.namespace)
     cluster.ask("/version")
     command = helm_command(wanted)
+    if wanted.kuberay:
+        _bring_kuberay(cluster, dry_run=wanted.dry_run)
     with telling_troubles(cluster, lambda line: click.echo(f"  {line}", err=True)):
         call(
             command,
@@ -66,6 +74,21 @@ def install(wanted: Wanted) -> int:
         click.echo(f"\nhelm test {RELEASE} --kube-context {wanted.context} -n {wanted.namespace}")
         click.echo(f"headrace doctor --on {wanted.context} -n {wanted.namespace}")
     return 0
+
+
+def _bring_kuberay(cluster: Cluster, *, dry_run: bool) -> None:
+    from headrace.cli.kuberay import has_kuberay, kuberay_command
+
+    if has_kuberay(cluster):
+        click.echo("KubeRay is there already", err=True)
+        return
+    call(
+        kuberay_command(cluster.context),
+        dry_run=dry_run,
+        where=cluster.where,
+        hint="where its repository cannot be reached, install it from a mirror (headrace mirror), "
+        "and leave --kuberay out",
+    )
 
 
 def helm_command(wanted: Wanted) -> list[str]:

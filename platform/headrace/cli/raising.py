@@ -15,8 +15,8 @@ import click
 import yaml
 
 from headrace.cli.calling import call, of_the_images, require
-from headrace.cli.charts import KUBERAY, other_charts
 from headrace.cli.installing import IMAGES, Wanted, helm_command
+from headrace.cli.kuberay import kuberay_command
 
 _HINT = "`headrace up` goes on from there"
 
@@ -59,7 +59,7 @@ def raise_cluster(wish: Wish, *, dry_run: bool = False) -> int:
         values=wish.values, timeout=wish.timeout,
     )  # fmt: skip
     loads = [loading(wish, image) for image in images(IMAGES)]
-    for command in (*loads, kuberay(wish), helm_command(wanted)):
+    for command in (*loads, kuberay_command(wish.context), helm_command(wanted)):
         call(command, hint=_HINT, dry_run=dry_run)
     site = f"--on {wish.context} -n {wish.namespace}"
     click.echo(f"\nheadrace doctor {site}")
@@ -97,17 +97,6 @@ def loading(wish: Wish, image: str) -> list[str]:
     if wish.tool == "kind":
         return ["kind", "load", "docker-image", image, "--name", wish.name]
     return ["minikube", "--profile", wish.name, "image", "load", image]
-
-
-def kuberay(wish: Wish) -> list[str]:
-    """The command that installs KubeRay's operator."""
-    chart = other_charts()[KUBERAY]
-    return [
-        "helm", "upgrade", chart.name, chart.name, "--install",
-        "--repo", chart.repository, "--version", chart.version,
-        "--kube-context", wish.context, "--namespace", "kuberay-system", "--create-namespace",
-        *(part for one in chart.settings() for part in ("--set", one)), "--wait",
-    ]  # fmt: skip
 
 
 def _is_there(wish: Wish) -> bool:

@@ -9,7 +9,7 @@ from headrace.cli.options import examples
 
 @click.command(
     epilog=examples(
-        "headrace install --on kind-kind -n ml --profile kind",
+        "headrace install --on kind-kind -n ml --profile kind --kuberay",
         "headrace install --on prod -n ml --profile prod -f ours.yaml",
         "headrace install --on prod -n ml -f ours.yaml --set limits.pending=300",
         "headrace install --on prod -n ml -f ours.yaml --dry-run",
@@ -36,6 +36,10 @@ from headrace.cli.options import examples
     "--timeout", default="10m", show_default=True, metavar="TIME",
     help="How long it may take until all of it is ready.",
 )  # fmt: skip
+@click.option(
+    "--kuberay", is_flag=True,
+    help="First KubeRay's operator from its own repository, if the cluster has none.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Have Helm say what it would do.")
 def command(
     on: str,
@@ -45,6 +49,7 @@ def command(
     settings: tuple[str, ...],
     chart: str | None,
     timeout: str,
+    kuberay: bool,
     dry_run: bool,
 ) -> int:
     """Install Headrace's chart, or upgrade it, and wait until all of it is ready.
@@ -64,6 +69,7 @@ def command(
             settings=settings,
             chart=chart or "",
             timeout=timeout,
+            kuberay=kuberay,
             dry_run=dry_run,
         )
     )
