@@ -36,7 +36,8 @@ def test_a_process_with_another_start_is_never_signalled(sleeper: subprocess.Pop
     assert not processes.stop(sleeper.pid, start + 1, grace=1)
     assert sleeper.poll() is None
     assert processes.stop(sleeper.pid, start, grace=10)
-    assert sleeper.wait(5) == -signal.SIGTERM
+    # Nothing is known of its end if `stop` was quicker to bury it.
+    assert sleeper.wait(5) in (-signal.SIGTERM, 0)
 
 
 def test_a_zombie_is_gone(sleeper: subprocess.Popen[bytes]) -> None:
