@@ -11,6 +11,10 @@ import click
 from headrace.sites.home import Home, find_home
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+_NAMESPACE = click.option(
+    "-n", "--namespace", default="", metavar="NAME",
+    help="The site's namespace.  [default: the context's own]",
+)  # fmt: skip
 
 
 def _to_home(ctx: click.Context, param: click.Parameter, value: str | None) -> Home:
@@ -36,12 +40,16 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def site_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--on CONTEXT` and `-n NAMESPACE`: pass `on` (None for this machine) and `namespace`."""
-    namespace = click.option(
-        "-n", "--namespace", default="", metavar="NAME",
-        help="The site's namespace.  [default: the context's own]",
-    )  # fmt: skip
     context = click.option("--on", metavar="CONTEXT", help="A site: a context of the kubeconfig.")
-    return context(namespace(function))
+    return context(_NAMESPACE(function))
+
+
+def one_site_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same where there has to be a site: `on` is never None."""
+    context = click.option(
+        "--on", required=True, metavar="CONTEXT", help="A site: a context of the kubeconfig."
+    )
+    return context(_NAMESPACE(function))
 
 
 def examples(*lines: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from headrace.cli.options import examples, json_option
+from headrace.cli.options import examples, json_option, one_site_options
 
 
 @click.command(
@@ -17,11 +17,7 @@ from headrace.cli.options import examples, json_option
         "headrace restore --on prod -n ml",
     )
 )
-@click.option("--on", required=True, metavar="CONTEXT", help="A site: a context of the kubeconfig.")
-@click.option(
-    "-n", "--namespace", default="", metavar="NAME",
-    help="The site's namespace.  [default: the context's own]",
-)  # fmt: skip
+@one_site_options
 @click.option("--list", "listing", is_flag=True, help="Only show the backups that there are.")
 @click.option("--adopt", is_flag=True, help="Go on from backups of a site that was here before.")
 @json_option

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from headrace.cli.options import examples, json_option
+from headrace.cli.options import examples, json_option, one_site_options
 from headrace.core.errors import EnvironmentProblem, UsageError
 
 
@@ -20,11 +20,7 @@ from headrace.core.errors import EnvironmentProblem, UsageError
     )
 )
 @click.argument("backup", required=False, default="")
-@click.option("--on", required=True, metavar="CONTEXT", help="A site: a context of the kubeconfig.")
-@click.option(
-    "-n", "--namespace", default="", metavar="NAME",
-    help="The site's namespace.  [default: the context's own]",
-)  # fmt: skip
+@one_site_options
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @json_option
 def command(backup: str, on: str, namespace: str, yes: bool, as_json: bool) -> int:
