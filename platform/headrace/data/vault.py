@@ -50,13 +50,13 @@ class Backup:
     """What is known of a backup."""
 
     name: str
-    """Its name: when it began, in UTC, as `20261127-204200`."""
+    """Its name: when its copying began, in UTC, as `20261127-204200`."""
     store: str
     """The URL of the store that it is of. Records name objects by it."""
     installation: str
     """Which installation of the site it is of: a site that is made anew is another one."""
     began: float
-    """When it began, in Unix seconds. The databases are as they were a moment later."""
+    """When its copying began, in Unix seconds. The databases are as they were just before."""
     seconds: float
     """How long it took."""
     objects: int

@@ -75,12 +75,10 @@ def _do(given: argparse.Namespace) -> Any:
     site = discover(cluster)
     store = store_of(site.store)
     require_apart(vault.store, store)
-    installation = installation_of(cluster)
     if given.what == "save":
-        require_alone(cluster)
-        require_settled(cluster)
-        _require_followed(vault, store, installation, adopt=given.adopt)
-        return asdict(save(vault, cluster, site, given.dumps, keep=given.keep))
+        return asdict(
+            save(vault, store, cluster, site, given.dumps, keep=given.keep, adopt=given.adopt)
+        )
     backup = vault.load(name)
     require_fitting(backup, site)
     if given.what == "check":
@@ -88,26 +86,40 @@ def _do(given: argparse.Namespace) -> Any:
         return asdict(backup) | {"lost": len(extra), "active": active_runs(cluster)}
     require_alone(cluster)
     written, removed = copying.put_back(vault, backup, store, _say)
-    vault.admit(installation)
+    vault.admit(installation_of(cluster))
     return asdict(backup) | {"written": written, "removed": removed}
 
 
-def save(vault: Vault, cluster: Cluster, site: Site, dumps: Path, *, keep: int = 0) -> Backup:
+def save(
+    vault: Vault,
+    source: Store,
+    cluster: Cluster,
+    site: Site,
+    dumps: Path,
+    *,
+    keep: int = 0,
+    adopt: bool = False,
+) -> Backup:
     """Take a backup, once the databases have been dumped.
 
     Args:
         vault: Where to.
+        source: The site's store.
         cluster: The site's cluster.
         site: The site.
         dumps: A folder with a file per database.
         keep: How many backups there may be; the oldest go. 0 for all.
+        adopt: Go on where an earlier installation of the site has its backups.
 
     Raises:
-        EnvironmentProblem: A store refuses.
+        EnvironmentProblem: Another backup is being taken, the site is being restored, the backups
+            there are another's, or a store refuses.
     """
     began = time.time()
-    source = store_of(site.store)
     installation = installation_of(cluster)
+    require_alone(cluster)
+    require_settled(cluster)
+    _require_followed(vault, source, installation, adopt=adopt)
     files = sorted(dumps.iterdir()) if dumps.is_dir() else []
     kept = {one.name: vault.keep(one) for one in files}
     served = tuple(_served(cluster))
@@ -169,7 +181,8 @@ def require_fitting(backup: Backup, site: Site) -> None:
 
 def installation_of(cluster: Cluster) -> str:
     """What tells this installation of a site from one that was there before."""
-    found = cluster.get("configmaps", CONFIG_MAP) or {"metadata": {"uid": ""}}
+    found = cluster.get("configmaps", CONFIG_MAP)
+    assert found is not None, "whoever asks has read the site there"
     return str(found["metadata"]["uid"])
 
 
